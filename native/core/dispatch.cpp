@@ -1,0 +1,141 @@
+#include "dispatch.h"
+
+#include <dlfcn.h>
+
+#include "memory.h"
+#include "threads.h"
+
+namespace rl {
+namespace {
+
+DType g_default_dtype = DType::f32;
+Recorder* g_recorder = nullptr;
+
+struct Registry {
+  std::unordered_map<std::string, const KernelDef*> by_name;
+  std::vector<const KernelDef*> all;
+  const KernelDef* copy = nullptr;
+};
+
+Registry& registry() {
+  static Registry r;
+  return r;
+}
+
+const CoreApi kCoreApi = {pool_parallel_for, cached_alloc, cached_free, &g_default_dtype};
+
+void copy_array(const Array& out, const Array& in) {
+  const Array* o = &out;
+  const Array* i = &in;
+  Call c{registry().copy, &o, 1, &i, 1, nullptr, 0};
+  run(c);
+}
+
+// Kernels that compute in float32 or float64 get float32 copies of half operands; results are rounded
+// back once. One mechanism gives every op its float16 and bfloat16 form.
+void run_in_float(const Call& c) {
+  std::vector<Array> temps;
+  temps.reserve(static_cast<size_t>(c.nout + c.nin));
+  std::vector<const Array*> outs(c.out, c.out + c.nout), ins(c.in, c.in + c.nin);
+  for (auto& in : ins) {
+    if (in && is_half(in->dtype)) {
+      temps.push_back(empty_like_contiguous(*in, DType::f32));
+      copy_array(temps.back(), *in);
+      in = &temps.back();
+    }
+  }
+  for (auto& out : outs) {
+    if (is_half(out->dtype)) {
+      temps.push_back(empty_like_contiguous(*out, DType::f32));
+      copy_array(temps.back(), *out);        // some kernels update their output
+      out = &temps.back();
+    }
+  }
+  run(Call{c.def, outs.data(), c.nout, ins.data(), c.nin, c.num, c.nnum});
+  for (int k = 0; k < c.nout; ++k)
+    if (outs[static_cast<size_t>(k)] != c.out[k]) copy_array(*c.out[k], *outs[static_cast<size_t>(k)]);
+}
+
+bool any_half(const Call& c) {
+  for (int k = 0; k < c.nout; ++k)
+    if (is_half(c.out[k]->dtype)) return true;
+  for (int k = 0; k < c.nin; ++k)
+    if (c.in[k] && is_half(c.in[k]->dtype)) return true;
+  return false;
+}
+
+}  // namespace
+
+void load_kernels(const std::string& path) {
+  void* lib = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (!lib) throw std::runtime_error(std::string("cannot load the kernel library: ") + dlerror());
+  auto init = reinterpret_cast<KernelDef* (*)(const CoreApi*)>(dlsym(lib, "rl_kernels_init"));
+  if (!init) throw std::runtime_error("not a kernel library: " + path);
+  Registry& r = registry();
+  r.by_name.clear();
+  r.all.clear();
+  for (const KernelDef* d = init(&kCoreApi); d; d = d->next) {
+    if (!r.by_name.emplace(d->name, d).second)
+      throw std::logic_error(std::string("two kernels are named ") + d->name);
+    r.all.push_back(d);
+  }
+  r.copy = find_kernel("copy");
+}
+
+const KernelDef* find_kernel(const std::string& name) {
+  auto& m = registry().by_name;
+  auto it = m.find(name);
+  return it == m.end() ? nullptr : it->second;
+}
+
+const std::vector<const KernelDef*>& all_kernels() { return registry().all; }
+
+DType default_dtype() { return g_default_dtype; }
+void set_default_dtype(DType t) { g_default_dtype = t; }
+
+Recorder* active_recorder() { return g_recorder; }
+void set_active_recorder(Recorder* r) { g_recorder = r; }
+
+void run(const Call& c) {
+  if (!c.def->handles_half && any_half(c)) return run_in_float(c);
+  if (g_recorder) {
+    Record rec{c.def, c.nout, {}, {c.num, c.num + c.nnum}};
+    rec.arrays.reserve(static_cast<size_t>(c.nout + c.nin));
+    for (int k = 0; k < c.nout; ++k) rec.arrays.push_back(*c.out[k]);
+    for (int k = 0; k < c.nin; ++k) rec.arrays.push_back(c.in[k] ? *c.in[k] : Array());
+    g_recorder->records.push_back(std::move(rec));
+  }
+  c.def->run(c);
+}
+
+void Recorder::replay() const {
+  std::vector<const Array*> p;
+  for (const Record& r : records) {
+    p.clear();
+    for (const Array& a : r.arrays) p.push_back(a.storage ? &a : nullptr);
+    Call c{r.def, p.data(), r.nout, p.data() + r.nout, static_cast<int>(p.size()) - r.nout,
+           r.numbers.data(), static_cast<int>(r.numbers.size())};
+    c.def->run(c);
+  }
+}
+
+Array empty(const Meta& m) {
+  Array a;
+  a.dtype = m.dtype;
+  a.ndim = m.ndim;
+  for (int i = 0; i < m.ndim; ++i) a.shape[i] = m.shape[i];
+  a.set_contiguous();
+  if (m.has_strides)
+    for (int i = 0; i < m.ndim; ++i) a.strides[i] = m.strides[i];
+  a.storage = new_storage(static_cast<size_t>(a.numel) * static_cast<size_t>(item_size(a.dtype)));
+  return a;
+}
+
+Array empty_like_contiguous(const Array& a, DType dtype) {
+  Meta m;
+  m.like(a);
+  m.dtype = dtype;
+  return empty(m);
+}
+
+}  // namespace rl

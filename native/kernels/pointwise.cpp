@@ -1,0 +1,434 @@
+// The driver of every pointwise kernel: type promotion, broadcasting, strides, tiles, threads.
+#include "pointwise.h"
+
+#include <cstring>
+
+#include "../core/half.h"
+
+namespace rl {
+namespace {
+
+// ---- type promotion (torch.result_type) -------------------------------------------------------------
+
+// promote(a, b) for non-half-pairs follows PyTorch's table: floats win over integers, the wider wins,
+// uint8 with a signed type gives the next signed type that holds both.
+DType promote(DType a, DType b) {
+  if (a == b) return a;
+  if (is_floating(a) && is_floating(b)) {
+    if (a == DType::f64 || b == DType::f64) return DType::f64;
+    return DType::f32;                       // f32 with a half, or the two half types
+  }
+  if (is_floating(a)) return a;
+  if (is_floating(b)) return b;
+  if (a == DType::b8) return b;
+  if (b == DType::b8) return a;
+  if (a == DType::u8 || b == DType::u8) {
+    DType s = a == DType::u8 ? b : a;
+    return s == DType::i8 ? DType::i16 : s;
+  }
+  return a > b ? a : b;                      // i8 < i16 < i32 < i64 in the enum
+}
+
+struct Maybe {
+  bool set = false;
+  DType t = DType::f32;
+  void add(DType u) {
+    t = set ? promote(t, u) : u;
+    set = true;
+  }
+};
+
+int category(DType t) { return t == DType::b8 ? 0 : is_floating(t) ? 2 : 1; }
+
+Maybe combine(Maybe high, Maybe low) {
+  if (!high.set) return low;
+  if (!low.set) return high;
+  if (category(low.t) > category(high.t)) high.add(low.t);
+  return high;
+}
+
+// Operands with dimensions outrank 0-d tensors, which outrank Python numbers, unless the lower rank is of
+// a higher category (bool < integer < float).
+DType result_type(const Call& c, int first) {
+  Maybe dim, zero, wrapped;
+  int arity = c.def->pointwise->arity;
+  for (int k = first; k < arity; ++k) {
+    const Array& a = *c.in[k];
+    if (a.wrapped_number) wrapped.add(is_floating(a.dtype) ? *g_core->default_dtype : a.dtype);
+    else if (a.ndim == 0) zero.add(a.dtype);
+    else dim.add(a.dtype);
+  }
+  return combine(dim, combine(zero, wrapped)).t;
+}
+
+DType common_type(const Call& c) {
+  const PointwiseDef& d = *c.def->pointwise;
+  DType t = result_type(c, d.kind == Kind::predicate ? 1 : 0);
+  if (d.kind == Kind::to_float && !is_floating(t)) t = *g_core->default_dtype;
+  return t;
+}
+
+// ---- broadcasting -------------------------------------------------------------------------------------
+
+void broadcast_shape(const Call& c, Meta* m) {
+  int arity = c.def->pointwise->arity, ndim = 0;
+  for (int k = 0; k < arity; ++k) ndim = c.in[k]->ndim > ndim ? c.in[k]->ndim : ndim;
+  m->ndim = ndim;
+  for (int i = 0; i < ndim; ++i) {
+    int64_t size = 1;
+    for (int k = 0; k < arity; ++k) {
+      const Array& a = *c.in[k];
+      int j = i - (ndim - a.ndim);
+      if (j < 0 || a.shape[j] == 1) continue;
+      if (size != 1 && a.shape[j] != size)
+        throw std::runtime_error("The size of tensor a (" + std::to_string(size) + ") must match the size of tensor b (" +
+                                 std::to_string(a.shape[j]) + ") at non-singleton dimension " + std::to_string(i));
+      size = a.shape[j];
+    }
+    m->shape[i] = size;
+  }
+}
+
+// A fresh output takes the layout of the first operand that has its full shape, if that is a permutation
+// of row-major (PyTorch keeps transposed and channels-last layouts through pointwise ops).
+void choose_layout(const Call& c, Meta* m) {
+  int arity = c.def->pointwise->arity;
+  for (int k = 0; k < arity; ++k) {
+    const Array& a = *c.in[k];
+    if (a.ndim != m->ndim) continue;
+    bool full = true;
+    for (int i = 0; i < m->ndim; ++i) full &= a.shape[i] == m->shape[i];
+    if (!full) continue;
+    if (a.contiguous()) return;
+    int order[kMaxDims];
+    for (int i = 0; i < m->ndim; ++i) {      // insertion sort: outermost (largest stride) first
+      int j = i;
+      while (j > 0 && a.strides[order[j - 1]] < a.strides[i]) {
+        order[j] = order[j - 1];
+        --j;
+      }
+      order[j] = i;
+    }
+    int64_t expect = 1;
+    for (int i = m->ndim - 1; i >= 0; --i) {
+      int d = order[i];
+      if (a.shape[d] != 1 && a.strides[d] == 0) return;
+      m->strides[d] = expect;
+      expect *= a.shape[d] > 0 ? a.shape[d] : 1;
+    }
+    m->has_strides = true;
+    return;
+  }
+}
+
+// ---- moving elements between a strided operand and a tile ----------------------------------------------
+
+// One operand seen along the output's memory order, neighbouring dimensions merged.
+struct Walk {
+  int ndim = 0;
+  int64_t size[kMaxDims], stride[kMaxDims];
+  char* base = nullptr;
+  int item = 0;
+
+  bool linear() const { return ndim == 0 || (ndim == 1 && stride[0] == 1); }
+  bool constant() const { return ndim == 1 && stride[0] == 0; }
+};
+
+// order: the output's dimensions from outermost to innermost in memory.
+Walk make_walk(const Array& a, const int64_t* shape, int ndim, const int* order) {
+  Walk w;
+  w.base = static_cast<char*>(a.data());
+  w.item = item_size(a.dtype);
+  for (int i = 0; i < ndim; ++i) {
+    int d = order[i];
+    if (shape[d] == 1) continue;
+    int j = d - (ndim - a.ndim);
+    int64_t s = (j < 0 || a.shape[j] == 1) ? 0 : a.strides[j];
+    if (w.ndim > 0 && w.stride[w.ndim - 1] == s * shape[d]) {
+      w.size[w.ndim - 1] *= shape[d];
+      w.stride[w.ndim - 1] = s;
+    } else {
+      w.size[w.ndim] = shape[d];
+      w.stride[w.ndim++] = s;
+    }
+  }
+  return w;
+}
+
+// Calls run(pointer into the operand, its inner stride, position in the tile, length) for each stretch of
+// elements [start, start + n).
+template <class F>
+inline void stretches(const Walk& w, int64_t start, int64_t n, const F& run) {
+  if (w.ndim == 0) {
+    run(w.base, int64_t{0}, int64_t{0}, n);
+    return;
+  }
+  int64_t index[kMaxDims], rest = start, offset = 0;
+  for (int i = w.ndim - 1; i >= 0; --i) {
+    index[i] = rest % w.size[i];
+    rest /= w.size[i];
+    offset += index[i] * w.stride[i];
+  }
+  const int last = w.ndim - 1;
+  const int64_t inner = w.size[last], step = w.stride[last];
+  for (int64_t done = 0; done < n;) {
+    int64_t len = inner - index[last];
+    if (len > n - done) len = n - done;
+    run(w.base + offset * w.item, step, done, len);
+    done += len;
+    if (done >= n) break;
+    offset -= index[last] * step;
+    index[last] = 0;
+    for (int i = last - 1; i >= 0; --i) {
+      offset += w.stride[i];
+      if (++index[i] < w.size[i]) break;
+      offset -= w.size[i] * w.stride[i];
+      index[i] = 0;
+    }
+  }
+}
+
+template <class T>
+void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
+  T* t = static_cast<T*>(tile);
+  stretches(w, start, n, [t](const char* p, int64_t step, int64_t at, int64_t len) {
+    const T* s = reinterpret_cast<const T*>(p);
+    T* d = t + at;
+    if (step == 1) std::memcpy(d, s, static_cast<size_t>(len) * sizeof(T));
+    else if (step == 0) for (int64_t i = 0; i < len; ++i) d[i] = *s;
+    else for (int64_t i = 0; i < len; ++i) d[i] = s[i * step];
+  });
+}
+
+template <class T>
+void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
+  const T* t = static_cast<const T*>(tile);
+  stretches(w, start, n, [t](char* p, int64_t step, int64_t at, int64_t len) {
+    T* d = reinterpret_cast<T*>(p);
+    const T* s = t + at;
+    if (step == 1) std::memcpy(d, s, static_cast<size_t>(len) * sizeof(T));
+    else for (int64_t i = 0; i < len; ++i) d[i * step] = s[i];
+  });
+}
+
+void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
+  switch (w.item) {
+    case 1: return gather<uint8_t>(w, start, n, tile);
+    case 2: return gather<uint16_t>(w, start, n, tile);
+    case 4: return gather<uint32_t>(w, start, n, tile);
+    default: return gather<uint64_t>(w, start, n, tile);
+  }
+}
+
+void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
+  switch (w.item) {
+    case 1: return scatter<uint8_t>(w, start, n, tile);
+    case 2: return scatter<uint16_t>(w, start, n, tile);
+    case 4: return scatter<uint32_t>(w, start, n, tile);
+    default: return scatter<uint64_t>(w, start, n, tile);
+  }
+}
+
+// ---- conversion of contiguous runs -----------------------------------------------------------------------
+
+template <class D, class S>
+inline D convert_one(S x) {
+  if constexpr (std::is_same_v<S, bfloat16>) return convert_one<D, float>(to_float(x));
+  else if constexpr (std::is_same_v<S, float16>) return convert_one<D, float>(static_cast<float>(x));
+  else if constexpr (std::is_same_v<D, bfloat16>) return to_bfloat16(static_cast<float>(x));
+  else if constexpr (std::is_same_v<D, float16>) return static_cast<float16>(static_cast<float>(x));
+  else if constexpr (std::is_same_v<D, bool>) return x != S{0};
+  else if constexpr (std::is_floating_point_v<S> && std::is_integral_v<D> && sizeof(D) < 8)
+    return static_cast<D>(static_cast<int64_t>(x));          // wraps like PyTorch instead of saturating
+  else return static_cast<D>(x);
+}
+
+template <class D, class S>
+void convert_run(void* out, const void* in, int64_t n) {
+  D* __restrict o = static_cast<D*>(out);
+  const S* s = static_cast<const S*>(in);
+  for (int64_t i = 0; i < n; ++i) o[i] = convert_one<D, S>(s[i]);
+}
+
+template <class D>
+void convert_to(DType from, void* out, const void* in, int64_t n) {
+  switch (from) {
+    case DType::f32: return convert_run<D, float>(out, in, n);
+    case DType::f64: return convert_run<D, double>(out, in, n);
+    case DType::f16: return convert_run<D, float16>(out, in, n);
+    case DType::bf16: return convert_run<D, bfloat16>(out, in, n);
+    case DType::i8: return convert_run<D, int8_t>(out, in, n);
+    case DType::i16: return convert_run<D, int16_t>(out, in, n);
+    case DType::i32: return convert_run<D, int32_t>(out, in, n);
+    case DType::i64: return convert_run<D, int64_t>(out, in, n);
+    case DType::u8: return convert_run<D, uint8_t>(out, in, n);
+    case DType::b8: return convert_run<D, bool>(out, in, n);
+  }
+}
+
+void convert(DType to, void* out, DType from, const void* in, int64_t n) {
+  switch (to) {
+    case DType::f32: return convert_to<float>(from, out, in, n);
+    case DType::f64: return convert_to<double>(from, out, in, n);
+    case DType::f16: return convert_to<float16>(from, out, in, n);
+    case DType::bf16: return convert_to<bfloat16>(from, out, in, n);
+    case DType::i8: return convert_to<int8_t>(from, out, in, n);
+    case DType::i16: return convert_to<int16_t>(from, out, in, n);
+    case DType::i32: return convert_to<int32_t>(from, out, in, n);
+    case DType::i64: return convert_to<int64_t>(from, out, in, n);
+    case DType::u8: return convert_to<uint8_t>(from, out, in, n);
+    case DType::b8: return convert_to<bool>(from, out, in, n);
+  }
+}
+
+constexpr int64_t kTile = 512;
+constexpr int64_t kChunk = 32768;
+constexpr int kMaxOperands = 4;
+
+struct Operand {
+  Walk walk;
+  DType dtype, want;                         // stored type, type the tile function reads
+  bool direct;                               // the memory itself is the tile
+};
+
+bool overlaps_otherwise(const Array& out, const Array& in) {
+  // True when `in` shares out's storage but is not the very same view, so that writing tile by tile could
+  // overwrite elements that are still to be read (x[1:] += x[:-1]).
+  if (out.storage != in.storage || out.numel == 0 || in.numel == 0) return false;
+  bool same = out.offset == in.offset && out.ndim == in.ndim && out.dtype == in.dtype;
+  for (int i = 0; same && i < out.ndim; ++i) same = out.shape[i] == in.shape[i] && (out.shape[i] == 1 || out.strides[i] == in.strides[i]);
+  return !same;
+}
+
+void run_tiles(const Call& c, const Array& out, DType compute, DType result, TileFn tile) {
+  const PointwiseDef& d = *c.def->pointwise;
+  const int ndim = out.ndim;
+  int order[kMaxDims];
+  for (int i = 0; i < ndim; ++i) {
+    int j = i;
+    while (j > 0 && out.shape[i] != 1 && out.strides[order[j - 1]] < out.strides[i]) {
+      order[j] = order[j - 1];
+      --j;
+    }
+    order[j] = i;
+  }
+  Operand ops[kMaxOperands];
+  bool all_direct = true;
+  for (int k = 0; k < d.arity; ++k) {
+    Operand& o = ops[k];
+    o.walk = make_walk(*c.in[k], out.shape, ndim, order);
+    o.dtype = c.in[k]->dtype;
+    o.want = (d.kind == Kind::predicate && k == 0) ? DType::b8 : compute;
+    o.direct = o.walk.linear() && o.dtype == o.want;
+    all_direct &= o.direct;
+  }
+  Operand target{make_walk(out, out.shape, ndim, order), out.dtype, result, false};
+  target.direct = target.walk.linear() && target.dtype == result;
+  all_direct &= target.direct;
+
+  const int64_t numel = out.numel;
+  const Number* params = c.num;
+  const int64_t chunks = (numel + kChunk - 1) / kChunk;
+  parallel_for(chunks, [&](int64_t chunk) {
+    const int64_t begin = chunk * kChunk, end = begin + kChunk < numel ? begin + kChunk : numel;
+    const void* in[kMaxOperands];
+    if (all_direct) {
+      for (int k = 0; k < d.arity; ++k) in[k] = ops[k].walk.base + begin * ops[k].walk.item;
+      tile(target.walk.base + begin * target.walk.item, in, end - begin, params);
+      return;
+    }
+    alignas(64) char raw[kTile * 8], result_tile[kTile * 8], operand_tile[kMaxOperands][kTile * 8];
+    const int64_t fill = end - begin < kTile ? end - begin : kTile;
+    for (int k = 0; k < d.arity; ++k) {      // a number or 0-d operand fills its tile once
+      Operand& o = ops[k];
+      if (!o.walk.constant()) continue;
+      if (o.dtype == o.want) {
+        gather(o.walk, 0, fill, operand_tile[k]);
+      } else {
+        gather(o.walk, 0, fill, raw);
+        convert(o.want, operand_tile[k], o.dtype, raw, fill);
+      }
+    }
+    for (int64_t at = begin; at < end; at += kTile) {
+      const int64_t n = end - at < kTile ? end - at : kTile;
+      for (int k = 0; k < d.arity; ++k) {
+        const Operand& o = ops[k];
+        if (o.direct) {
+          in[k] = o.walk.base + at * o.walk.item;
+          continue;
+        }
+        in[k] = operand_tile[k];
+        if (o.walk.constant()) continue;
+        if (o.dtype == o.want) {
+          gather(o.walk, at, n, operand_tile[k]);
+        } else if (o.walk.linear()) {
+          convert(o.want, operand_tile[k], o.dtype, o.walk.base + at * o.walk.item, n);
+        } else {
+          gather(o.walk, at, n, raw);
+          convert(o.want, operand_tile[k], o.dtype, raw, n);
+        }
+      }
+      if (target.direct) {
+        tile(target.walk.base + at * target.walk.item, in, n, params);
+        continue;
+      }
+      tile(result_tile, in, n, params);
+      const void* done = result_tile;
+      if (target.dtype != result) {
+        convert(target.dtype, raw, result, result_tile, n);
+        done = raw;
+      }
+      scatter(target.walk, at, n, done);
+    }
+  });
+}
+
+}  // namespace
+
+void pointwise_infer(const Call& c, Meta* m) {
+  broadcast_shape(c, m);
+  choose_layout(c, m);
+  m->dtype = c.def->pointwise->kind == Kind::compare ? DType::b8 : common_type(c);
+}
+
+void pointwise_run(const Call& c) {
+  const PointwiseDef& d = *c.def->pointwise;
+  const Array& out = *c.out[0];
+  if (out.numel == 0) return;
+  DType common = common_type(c);
+  DType compute = is_half(common) ? DType::f32 : common;
+  DType result = d.kind == Kind::compare ? DType::b8 : compute;
+  TileFn tile = d.tile[static_cast<int>(compute)];
+  if (!tile) not_implemented(c.def->name, common);
+  for (int k = 0; k < d.arity; ++k) {
+    if (!overlaps_otherwise(out, *c.in[k])) continue;
+    // Compute into scratch of the output's own shape, then write back.
+    Array temp;
+    temp.dtype = out.dtype;
+    temp.ndim = out.ndim;
+    for (int i = 0; i < out.ndim; ++i) temp.shape[i] = out.shape[i];
+    temp.set_contiguous();
+    Scratch<char> memory(temp.numel * item_size(temp.dtype));
+    Storage storage;
+    storage.data = memory.p;
+    temp.storage = &storage;
+    run_tiles(c, temp, compute, result, tile);
+    int order[kMaxDims];
+    for (int i = 0; i < out.ndim; ++i) order[i] = i;
+    scatter(make_walk(out, out.shape, out.ndim, order), 0, out.numel, memory.p);
+    temp.storage = nullptr;
+    return;
+  }
+  run_tiles(c, out, compute, result, tile);
+}
+
+// copy: the identity, whose output may have any type and any layout.
+namespace {
+struct Copy {
+  template <class T>
+  static T op(T x) { return x; }
+};
+RL_UNARY(copy, arith, Copy, RL_ALL)
+}  // namespace
+
+}  // namespace rl

@@ -1,0 +1,112 @@
+// exp, log, tanh, sigmoid and erf for float, written without branches so that the compiler vectorises the
+// loops that use them. Errors against correctly rounded results are at most 2 ulp (tests/ops/test_vecmath.py).
+// Doubles go to the C library.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+namespace rl {
+namespace {
+
+inline float bits_to_float(int32_t i) { return __builtin_bit_cast(float, i); }
+inline int32_t float_to_bits(float f) { return __builtin_bit_cast(int32_t, f); }
+
+// exp(x) = 2^n * exp(r), |r| <= ln2/2, the polynomial of Cephes (expf.c). 2^n in two factors, so that
+// results near the ends of the range (denormals, close to overflow) are right.
+inline float fast_exp(float x) {
+  float c = x > 89.0f ? 89.0f : x;
+  c = c < -104.0f ? -104.0f : c;
+  float n = __builtin_rintf(c * 1.44269504088896341f);
+  float r = c - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  int32_t k = static_cast<int32_t>(n);
+  int32_t half = k >> 1;
+  float y = p * bits_to_float((half + 127) << 23) * bits_to_float((k - half + 127) << 23);
+  return x != x ? x : y;
+}
+inline double fast_exp(double x) { return std::exp(x); }
+
+// log(x) = k ln2 + log(m), m in [sqrt(1/2), sqrt(2)), the polynomial of Cephes (logf.c).
+inline float fast_log(float x) {
+  bool tiny = x < 1.17549435e-38f;
+  float z = tiny ? x * 8388608.0f : x;       // denormals are scaled by 2^23
+  int32_t b = float_to_bits(z);
+  int32_t e = ((b - 0x3f3504f3) >> 23);
+  float m = bits_to_float(b - (e << 23));
+  float k = static_cast<float>(e) - (tiny ? 23.0f : 0.0f);
+  float f = m - 1.0f;
+  float s = f * f;
+  float p = 7.0376836292e-2f;
+  p = p * f - 1.1514610310e-1f;
+  p = p * f + 1.1676998740e-1f;
+  p = p * f - 1.2420140846e-1f;
+  p = p * f + 1.4249322787e-1f;
+  p = p * f - 1.6668057665e-1f;
+  p = p * f + 2.0000714765e-1f;
+  p = p * f - 2.4999993993e-1f;
+  p = p * f + 3.3333331174e-1f;
+  float y = p * f * s;
+  y = y + k * -2.12194440e-4f;
+  y = y - 0.5f * s;
+  float r = f + y + k * 0.693359375f;
+  const float inf = std::numeric_limits<float>::infinity();
+  r = x == inf ? inf : r;
+  r = x == 0.0f ? -inf : r;
+  return (x < 0.0f || x != x) ? std::numeric_limits<float>::quiet_NaN() : r;
+}
+inline double fast_log(double x) { return std::log(x); }
+
+inline float fast_tanh(float x) {
+  float a = __builtin_fabsf(x);
+  float s = x * x;                            // |x| < 0.625: odd polynomial (Cephes tanhf.c)
+  float p = -5.70498872745e-3f;
+  p = p * s + 2.06390887954e-2f;
+  p = p * s - 5.37397155531e-2f;
+  p = p * s + 1.33314422036e-1f;
+  p = p * s - 3.33332819422e-1f;
+  float small = p * s * x + x;
+  float big = 1.0f - 2.0f / (fast_exp(a + a) + 1.0f);
+  big = __builtin_copysignf(big, x);
+  float y = a < 0.625f ? small : big;
+  return x != x ? x : y;
+}
+inline double fast_tanh(double x) { return std::tanh(x); }
+
+template <class T>
+inline T fast_sigmoid(T x) {
+  return T(1) / (T(1) + fast_exp(-x));
+}
+
+// erf(x) on [-4, 4] as x P(x^2) / Q(x^2), Eigen's coefficients; beyond 4 it is 1 in float.
+inline float fast_erf(float x) {
+  float c = x > 4.0f ? 4.0f : x;
+  c = c < -4.0f ? -4.0f : c;
+  float s = c * c;
+  float p = -2.72614225801306e-10f;
+  p = p * s + 2.77068142495902e-08f;
+  p = p * s - 2.10102402082508e-06f;
+  p = p * s - 5.69250639462346e-05f;
+  p = p * s - 7.34990630326855e-04f;
+  p = p * s - 2.95459980854025e-03f;
+  p = p * s - 1.60960333262415e-02f;
+  float q = -1.45660718464996e-05f;
+  q = q * s - 2.13374055278905e-04f;
+  q = q * s - 1.68282697438203e-03f;
+  q = q * s - 7.37332916720468e-03f;
+  q = q * s - 1.42647390514189e-02f;
+  float y = c * p / q;
+  return x != x ? x : y;
+}
+inline double fast_erf(double x) { return std::erf(x); }
+
+}  // namespace
+}  // namespace rl

@@ -1,0 +1,9 @@
+"""rushlight: a small torch that burns fast."""
+
+from ._device import device as device
+from ._dtypes import *  # noqa: F403
+from .autograd.grad_mode import *  # noqa: F403
+from .autograd.interop import from_numpy as from_numpy
+from .autograd.tensor import Size as Size
+from .autograd.tensor import Tensor as Tensor
+from .ops import *  # noqa: F403

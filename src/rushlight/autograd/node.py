@@ -1,0 +1,183 @@
+"""What autograd remembers: a node per recorded op.
+
+A node knows its op, where its inputs came from (`edges`: pairs of a node and the number of its output), and exactly
+what the op's rules asked to save. Nodes are numbered as they are made; since an op's inputs exist before its output, a
+backward sweep that always takes the highest number has every contribution to a node before it runs it (engine.py).
+"""
+
+from __future__ import annotations
+
+import itertools
+import traceback
+import weakref
+
+from .. import _native
+from .._kernels import K
+
+__all__ = ["Node", "AccumulateGrad", "edge_of", "unpack", "pack", "FREED", "next_seq"]
+
+next_seq = itertools.count().__next__
+wrap = _native.wrap
+
+# What a node's `saved` becomes once its memory is given back.
+FREED = object()
+
+FREED_MESSAGE = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+    "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+    "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+    "saved tensors after calling backward."
+)
+
+
+class Node:
+    """One recorded op. `tensor.grad_fn` is one; `next_functions` leads to the ops before it."""
+
+    __slots__ = ("seq", "edges", "saved", "num_outputs", "tensor_hooks", "pre_hooks", "post_hooks", "retain", "trace",
+                 "meta", "__weakref__", "__dict__")  # fmt: skip
+
+    def __init__(self, edges, num_outputs=1):
+        self.seq = next_seq()
+        self.edges = edges
+        self.num_outputs = num_outputs
+        self.saved = ()
+        # Hooks are rare: one attribute says whether there are any.
+        self.tensor_hooks = self.pre_hooks = self.post_hooks = self.retain = None
+        self.trace = None
+
+    # -- what users see ------------------------------------------------------------------------------------------
+
+    def name(self) -> str:
+        """PyTorch's name of the node, such as `MulBackward0`."""
+        return type(self).__name__
+
+    def __repr__(self):
+        return f"<{self.name()} object at {id(self):#x}>"
+
+    @property
+    def next_functions(self):
+        """The nodes before this one, as pairs of a node (or None) and an output number."""
+        return tuple(edge if edge is not None else (None, 0) for edge in self.edges)
+
+    @property
+    def metadata(self):
+        """A dict for the user's own notes on this node."""
+        return self.__dict__.setdefault("_metadata", {})
+
+    def register_hook(self, fn):
+        """`fn(grad_inputs, grad_outputs)` after this node has run; it may return new grad_inputs."""
+        from .hooks import add_hook
+
+        if self.post_hooks is None:
+            self.post_hooks = {}
+        return add_hook(self.post_hooks, fn)
+
+    def register_prehook(self, fn):
+        """`fn(grad_outputs)` before this node runs; it may return new grad_outputs."""
+        from .hooks import add_hook
+
+        if self.pre_hooks is None:
+            self.pre_hooks = {}
+        return add_hook(self.pre_hooks, fn)
+
+    # -- what the engine calls ------------------------------------------------------------------------------------
+
+    def apply(self, grads, needed):
+        """Gradients for each edge. `grads`: one per output, None where none arrived. `needed`: a bool per edge."""
+        raise NotImplementedError
+
+    def release(self):
+        if self.saved:
+            self.saved = FREED
+
+    def remember_trace(self):
+        self.trace = traceback.format_stack()[:-3]
+
+
+def pack(tensor):
+    """What a node keeps of a tensor: itself, and the version its values had."""
+    return tensor, tensor._a.version
+
+
+def unpack(entry, what=None):
+    """The tensor saved by `pack`; RuntimeError if it has been overwritten since."""
+    tensor, version = entry
+    now = tensor._a.version
+    if now != version:
+        raise RuntimeError(overwritten_message(tensor, now, version))
+    return tensor
+
+
+def overwritten_message(tensor, now, expected, producer=None):
+    a = tensor._a
+    node = tensor._node if producer is None else producer
+    source = f", which is output {tensor._output_nr} of {node.name()}," if node is not None else ""
+    return (
+        "one of the variables needed for gradient computation has been modified by an inplace operation: "
+        f"[torch.{a.dtype.scalar_name}Tensor {list(a.shape)}]{source} is at version {now}; expected version {expected} "
+        "instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+        "torch.autograd.set_detect_anomaly(True)."
+    )
+
+
+class AccumulateGrad(Node):
+    """The end of every path: adds what arrives to a leaf's `.grad`."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable):
+        super().__init__((), 1)
+        self.variable = variable
+
+    def apply(self, grads, needed):
+        (g,) = grads
+        if g is not None:
+            accumulate(self.variable, g)
+        return ()
+
+
+def accumulate(leaf, g):
+    """leaf.grad += g. The first gradient is taken over if nobody else holds its memory, else copied."""
+    a = g._a
+    old = leaf._grad
+    if old is None:
+        # A gradient that is itself part of a graph (create_graph) keeps its history.
+        if g._requires_grad:
+            leaf._grad = g
+        elif a.storage_refs == 1 and a.contiguous and not g._base:
+            leaf._grad = wrap(a)
+        else:
+            leaf._grad = wrap(K.copy(a) if a.contiguous else _contiguous_copy(a))
+    elif g._requires_grad or old._requires_grad:
+        leaf._grad = old + g
+    else:
+        K.add_into(old._a, old._a, a)
+    if leaf._hooks is not None:
+        for hook in tuple(leaf._hooks.post_accumulate.values()):
+            hook(leaf)
+
+
+def _contiguous_copy(a):
+    out = _native.empty(a.shape, a.dtype.code)
+    K.copy_into(out, a)
+    return out
+
+
+def accumulator(leaf):
+    """The AccumulateGrad node of a leaf; one at a time, kept alive by the graphs that use it."""
+    ref = leaf._accumulator
+    node = ref() if ref is not None else None
+    if node is None:
+        node = AccumulateGrad(leaf)
+        leaf._accumulator = weakref.ref(node)
+    return node
+
+
+def edge_of(tensor):
+    """Where a gradient for `tensor` goes: (node, output number), or None if it needs none."""
+    if not tensor._requires_grad:
+        return None
+    node = tensor._node
+    if node is None:
+        return accumulator(tensor), 0
+    return node, tensor._output_nr

@@ -1,0 +1,325 @@
+"""The op record: one object that carries everything anyone asks of an operation.
+
+    @op(onnx=...)
+    def _softmax(x, /, *, dim): ...          # arrays in, array out
+
+    @_softmax.vjp                            # tensors in; parameter names say what is saved
+    def _(g, out, *, dim):
+        return out * (g - (g * out).sum(dim, keepdim=True))
+
+A rule's first parameter `g` is the gradient of the output (a tuple if there are several, None where none arrived). Its
+other parameters name what it needs, and that is exactly what a node keeps:
+
+    x            an input, by the forward's name            out        the output (a tuple if several)
+    x_shape      only the shape of that input               x_dtype    only its dtype
+    x_layout     its strides and offset
+    dim          a keyword argument of the forward          needs      a tuple: which inputs want a gradient
+
+One rule for all inputs returns a tuple (a single value if there is one tensor input); or there is a rule per input,
+`_mul.vjp(a=lambda g, b: g * b, b=lambda g, a: g * a)`, and only those that are needed run. Rules are tensor
+expressions, so second derivatives come free.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+
+from .. import _native
+from .node import FREED, FREED_MESSAGE, Node, accumulator, next_seq, overwritten_message
+
+__all__ = ["Op", "OpNode", "op", "REGISTRY"]
+
+# Every op by name: coverage, ONNX and the table tests read it.
+REGISTRY: dict[str, Op] = {}
+
+ARG, OUT, SHAPE, DTYPE, LAYOUT, ATTR, NEEDS, ARGS = range(8)
+
+_anomaly = False  # set by autograd.anomaly
+
+
+def set_anomaly(on: bool) -> None:
+    global _anomaly
+    _anomaly = on
+
+
+class Plan:
+    """What to save and which rules to run, for one pattern of inputs that need gradients."""
+
+    __slots__ = ("indices", "saves", "rules", "tensor_saves")
+
+    def __init__(self, indices, saves, rules):
+        self.indices = indices  # positions of the arguments that get an edge
+        self.saves = saves  # [(kind, key)]
+        self.rules = rules  # per edge: (rule, positional slots, {keyword: slot}), or one joint entry
+        self.tensor_saves = any(kind in (ARG, OUT, ARGS) for kind, _ in saves)
+
+
+class Op:
+    """The definition of one operation. Calling happens through the native `OpCall` that holds it."""
+
+    def __init__(self, forward, name, *, view=False, broadcasts=False, grad_name=None, onnx=None, differentiable=True):
+        self.forward = forward
+        self.name = name
+        self.view = view
+        self.broadcasts = broadcasts  # gradients are summed to each input's shape and cast to its dtype
+        self.onnx = onnx
+        self.differentiable = differentiable
+        self.grad_name = grad_name or _camel(name) + "Backward0"
+        self.joint_rule = None
+        self.rules = {}
+        self.plans = {}
+        self.arg_names, self.variadic, self.attr_names = _signature(forward)
+
+    def __repr__(self):
+        return f"<op {self.name}>"
+
+    # -- declaring derivatives -----------------------------------------------------------------------------------
+
+    def vjp(self, rule=None, /, **rules):
+        """Declares the derivative: a decorator for a joint rule, or one rule per input name."""
+        if rule is not None:
+            self.joint_rule = rule
+            return rule
+        for name in rules:
+            if name not in self.arg_names:
+                raise TypeError(f"{self.name} has no input named {name!r}: {', '.join(self.arg_names)}")
+        self.rules.update(rules)
+        return None
+
+    def _slots(self, rule, saves):
+        """Where each parameter of a rule finds its value among the saved ones."""
+        positional, keyword = [], {}
+        for p in list(inspect.signature(rule).parameters.values())[1:]:
+            item = self._resolve(p.name)
+            if item not in saves:
+                saves.append(item)
+            slot = saves.index(item)
+            if p.kind is p.KEYWORD_ONLY:
+                keyword[p.name] = slot
+            else:
+                positional.append(slot)
+        return rule, positional, keyword
+
+    def _resolve(self, name):
+        if name in self.arg_names:
+            return ARG, self.arg_names.index(name)
+        if name == "out":
+            return OUT, None
+        if name == "needs":
+            return NEEDS, None
+        if name == "inputs" and self.variadic:
+            return ARGS, None
+        for suffix, kind in (("_shape", SHAPE), ("_dtype", DTYPE), ("_layout", LAYOUT)):
+            if name.endswith(suffix) and name[: -len(suffix)] in self.arg_names:
+                return kind, self.arg_names.index(name[: -len(suffix)])
+        if name in self.attr_names:
+            return ATTR, name
+        raise TypeError(f"the rule of {self.name} asks for {name!r}, which is neither an input nor an argument")
+
+    def plan(self, mask):
+        indices = [i for i, need in enumerate(mask) if need]
+        saves, rules = [], []
+        if self.joint_rule is not None:
+            rules.append(self._slots(self.joint_rule, saves))
+        else:
+            for i in indices:
+                name = self.arg_names[i] if i < len(self.arg_names) else str(i)
+                rule = self.rules.get(name)
+                if rule is None:
+                    if self.differentiable:
+                        raise NotImplementedError(f"the derivative of {self.name} with respect to {name!r} is not defined")
+                    raise RuntimeError(f"the derivative for '{self.name}' is not implemented.")
+                rules.append(self._slots(rule, saves) if callable(rule) else None)
+        plan = self.plans[mask] = Plan(indices, saves, rules)
+        return plan
+
+    # -- recording ------------------------------------------------------------------------------------------------
+
+    def record(self, args, attrs, out, mask):
+        """Called by OpCall after the forward, when grad mode is on and an input requires a gradient."""
+        outs = out if type(out) is tuple else (out,)
+        if not self.differentiable or not any(_is_float(t) for t in outs):
+            return
+        node = self.node(args, attrs, out, outs, mask)
+        for nr, t in enumerate(outs):
+            if _is_float(t):
+                t._node = node
+                t._output_nr = nr
+                t._requires_grad = True
+
+    def node(self, args, attrs, out, outs, mask):
+        plan = self.plans.get(mask)
+        if plan is None:
+            plan = self.plan(mask)
+        node = OpNode(self, plan, len(outs))
+        edges = node.edges
+        for i in plan.indices:
+            t = args[i]
+            source = t._node
+            edges.append((accumulator(t), 0) if source is None else (source, t._output_nr))
+        if self.broadcasts:
+            first = outs[0]._a
+            for slot, i in enumerate(plan.indices):
+                a = args[i]._a
+                if not a.same_meta(first):
+                    if node.input_meta is None:
+                        node.input_meta = {}
+                    node.input_meta[slot] = (a.shape, a.dtype)
+        if plan.saves:
+            node.saved = [_save(kind, key, args, attrs, outs, mask) for kind, key in plan.saves]
+        if _anomaly:
+            node.remember_trace()
+        return node
+
+
+def _is_float(t):
+    return isinstance(t, _native.TensorBase) and t._a.dtype.is_floating_point
+
+
+def _save(kind, key, args, attrs, outs, mask):
+    if kind == ARG:
+        value = args[key] if key < len(args) else None
+        return (value, value._a.version) if isinstance(value, _native.TensorBase) else value
+    if kind == ATTR:
+        return attrs[key]
+    if kind == OUT:
+        # The arrays, not the tensors: a node must not keep alive what keeps it alive.
+        return [(t._a, t._a.version) if isinstance(t, _native.TensorBase) else t for t in outs]
+    if kind == SHAPE:
+        return args[key]._a.shape if isinstance(args[key], _native.TensorBase) else ()
+    if kind == DTYPE:
+        return args[key]._a.dtype
+    if kind == LAYOUT:
+        return args[key]._a.strides, args[key]._a.offset
+    if kind == ARGS:
+        return [(t, t._a.version) if isinstance(t, _native.TensorBase) else t for t in args]
+    return mask
+
+
+class OpNode(Node):
+    """A node made by an op with declared rules."""
+
+    __slots__ = ("op", "plan", "input_meta")
+
+    def __init__(self, op, plan, num_outputs):
+        self.seq = next_seq()
+        self.op = op
+        self.plan = plan
+        self.edges = []
+        self.saved = ()
+        self.num_outputs = num_outputs
+        self.input_meta = None
+        self.tensor_hooks = self.pre_hooks = self.post_hooks = self.retain = self.trace = None
+
+    def name(self):
+        return self.op.grad_name
+
+    def _values(self):
+        saved = self.saved
+        if saved is FREED:
+            raise RuntimeError(FREED_MESSAGE)
+        values = []
+        for (kind, _), item in zip(self.plan.saves, saved, strict=True):
+            if kind == ARG and type(item) is tuple:
+                values.append(self._check(item))
+            elif kind == OUT:
+                outs = [self._output(nr, pair) if type(pair) is tuple else pair for nr, pair in enumerate(item)]
+                values.append(outs[0] if self.num_outputs == 1 else tuple(outs))
+            elif kind == ARGS:
+                values.append(tuple(self._check(i) if type(i) is tuple else i for i in item))
+            else:
+                values.append(item)
+        return values
+
+    @staticmethod
+    def _check(entry):
+        tensor, version = entry
+        now = tensor._a.version
+        if now != version:
+            raise RuntimeError(overwritten_message(tensor, now, version))
+        return tensor
+
+    def _output(self, nr, pair):
+        array, version = pair
+        t = _native.wrap(array)
+        if array.dtype.is_floating_point:
+            t._node, t._output_nr, t._requires_grad = self, nr, True
+        if array.version != version:
+            raise RuntimeError(overwritten_message(t, array.version, version, producer=self))
+        return t
+
+    def apply(self, grads, needed):
+        plan = self.plan
+        values = self._values() if plan.saves else ()
+        g = grads[0] if self.num_outputs == 1 else tuple(grads)
+        op = self.op
+        if op.joint_rule is not None:
+            rule, positional, keyword = plan.rules[0]
+            result = rule(g, *[values[s] for s in positional], **{k: values[s] for k, s in keyword.items()})
+            if type(result) is not tuple:
+                result = (result,)
+            # A rule may return one gradient per input, or only one if there is one.
+            out = [result[i] if i < len(result) else None for i in plan.indices] if len(result) > 1 else [result[0]]
+        else:
+            out = []
+            for slot, entry in enumerate(plan.rules):
+                if entry is None or not (needed is None or needed[slot]):
+                    out.append(None)
+                    continue
+                rule, positional, keyword = entry
+                if keyword:
+                    out.append(rule(g, *[values[s] for s in positional], **{k: values[s] for k, s in keyword.items()}))
+                else:
+                    out.append(rule(g, *[values[s] for s in positional]))
+        if self.input_meta is not None:
+            for slot, (shape, dtype) in self.input_meta.items():
+                if out[slot] is not None:
+                    out[slot] = fit(out[slot], shape, dtype)
+        return out
+
+
+def fit(g, shape, dtype):
+    """A broadcast gradient, summed to the input's shape and cast to its dtype."""
+    if g._a.shape != shape:
+        g = g.sum_to_size(shape)
+    if g._a.dtype is not dtype:
+        g = g.to(dtype)
+    return g
+
+
+def op(forward=None, /, *, name=None, view=False, broadcasts=False, grad_name=None, onnx=None, differentiable=True):
+    """Makes an op of a function on arrays; returns the callable that works on tensors.
+
+    Args: `view`: the result shares the first argument's memory. `broadcasts`: inputs broadcast against each other.
+    `grad_name`: PyTorch's node name where it is not the camel-cased name. `onnx`: the lowering. `differentiable=False`:
+    declared to have no gradient.
+    """
+
+    def make(f):
+        label = name or f.__name__.lstrip("_")
+        definition = Op(f, label, view=view, broadcasts=broadcasts, grad_name=grad_name, onnx=onnx,
+                        differentiable=differentiable)  # fmt: skip
+        if label in REGISTRY:
+            raise ValueError(f"two ops are named {label!r}")
+        REGISTRY[label] = definition
+        return _native.OpCall(f, definition.record, definition, view)
+
+    return make if forward is None else make(forward)
+
+
+def _camel(name):
+    return "".join(part[:1].upper() + part[1:] for part in re.split("_+", name.strip("_")))
+
+
+@functools.cache
+def _signature(forward):
+    try:
+        parameters = inspect.signature(forward).parameters.values()
+    except (TypeError, ValueError):  # a kernel used as forward: its inputs are a, b, c
+        return ("a", "b", "c"), False, ()
+    names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
+    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    attrs = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+    return names, variadic, attrs

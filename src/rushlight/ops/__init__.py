@@ -1,0 +1,7 @@
+"""All operations, one family a file. Importing this package gives Tensor its methods."""
+
+from .creation import *  # noqa: F403
+from .matmul import *  # noqa: F403
+from .pointwise import *  # noqa: F403
+from .reduce import *  # noqa: F403
+from .shape import *  # noqa: F403

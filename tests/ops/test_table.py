@@ -1,0 +1,44 @@
+"""Every table row, in every dtype and memory layout it names, against PyTorch."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+
+import tests.ops
+from rushlight.autograd.op import REGISTRY
+
+from .harness import run_error, run_row
+
+TABLES = [importlib.import_module(f"tests.ops.{m.name}") for m in pkgutil.iter_modules(tests.ops.__path__)
+          if m.name.startswith("table_")]  # fmt: skip
+ROWS = [row for table in TABLES for row in table.ROWS]
+ERRORS = [row for table in TABLES for row in getattr(table, "ERRORS", [])]
+
+# Ops that no public call reaches alone: parts of other ops' derivatives, exercised by those ops' rows.
+INTERNAL = {name for name in REGISTRY if name.endswith("_backward")}
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "permuted"])
+@pytest.mark.parametrize(("row", "dtype"), [pytest.param(r, d, id=f"{r.id}-{d}") for r in ROWS for d in r.dtypes])
+@pytest.mark.filterwarnings("ignore")
+def test_row(row, dtype, layout):
+    """Values, dtypes, shapes and gradients are PyTorch's."""
+    if layout == "permuted" and not row.layouts:
+        return
+    run_row(row, dtype, permuted=layout == "permuted")
+
+
+@pytest.mark.parametrize("row", ERRORS, ids=lambda r: r.id)
+@pytest.mark.filterwarnings("ignore")
+def test_error(row):
+    """Bad input raises PyTorch's exception with PyTorch's first line."""
+    run_error(row)
+
+
+def test_every_op_has_a_row():
+    """An op without a row is an op nobody has checked."""
+    missing = set(REGISTRY) - INTERNAL - {row.op for row in ROWS}
+    assert not missing, f"ops without a table row: {sorted(missing)}"
