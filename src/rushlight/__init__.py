@@ -1,7 +1,9 @@
 """rushlight: a small torch that burns fast."""
 
+from . import random as random
 from ._device import device as device
 from ._dtypes import *  # noqa: F403
+from ._random import *  # noqa: F403
 from .autograd.grad_mode import *  # noqa: F403
 from .autograd.interop import from_numpy as from_numpy
 from .autograd.tensor import Size as Size

@@ -3,5 +3,6 @@
 from .creation import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .pointwise import *  # noqa: F403
+from .random import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403
