@@ -159,6 +159,7 @@ class Op:
             t = args[i]
             source = t._node
             edges.append((accumulator(t), 0) if source is None else (source, t._output_nr))
+        node.seq = next_seq()  # above its inputs' numbers: their accumulators may be new
         if self.broadcasts:
             first = outs[0]._a
             for slot, i in enumerate(plan.indices):
@@ -204,7 +205,6 @@ class OpNode(Node):
     __slots__ = ("op", "plan", "input_meta")
 
     def __init__(self, op, plan, num_outputs):
-        self.seq = next_seq()
         self.op = op
         self.plan = plan
         self.edges = []
