@@ -22,7 +22,7 @@ import functools
 from .. import _native
 from .grad_mode import no_grad
 from .inplace import check_inplace, rebase
-from .node import FREED, FREED_MESSAGE, Node, edge_of, next_seq, overwritten_message
+from .node import FREED, FREED_MESSAGE, Node, edge_of, overwritten_message
 from .tensor import Tensor
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
@@ -178,12 +178,12 @@ class Function(metaclass=_FunctionMeta):
     @classmethod
     def apply(cls, *args, **kwargs):
         """Runs the function and records it if an argument requires a gradient."""
-        ctx = cls._backward_cls()
+        edges = [edge_of(a) for a in args if isinstance(a, Tensor) and a.requires_grad]
+        ctx = cls._backward_cls()  # numbered after its inputs' nodes
         ctx.needs_input_grad = needs = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         record = _native.is_grad_enabled() and any(needs)
         if record:
-            ctx.edges = [edge_of(a) for a, need in zip(args, needs, strict=True) if need]
-            ctx.seq = next_seq()  # above its inputs' numbers: their accumulators may be new
+            ctx.edges = edges
             ctx._in_meta = [(a._a.shape, a._a.dtype) if need else None for a, need in zip(args, needs, strict=True)]
         with no_grad():
             if cls.setup_context is not Function.setup_context:
