@@ -434,6 +434,9 @@ int refresh_view(Tensor* t) {
 }
 
 PyObject* wrap_output(PyObject* array, Tensor* view_of) {
+  // An op's own writes into its fresh output are not in-place writes: nobody else has seen it.
+  Storage* storage = array_of(array)->storage;
+  if (Py_REFCNT(array) == 1 && storage->refs.load(std::memory_order_relaxed) == 1) storage->version = 0;
   PyObject* out = make_tensor(g_tensor_type, array);
   if (out && view_of) {
     auto* t = reinterpret_cast<Tensor*>(out);

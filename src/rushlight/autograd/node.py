@@ -93,12 +93,12 @@ class Node(_native.NodeBase):
 def overwritten_message(tensor, now, expected, producer=None):
     a = tensor._a
     node = tensor._node if producer is None else producer
-    source = f", which is output {tensor._output_nr} of {node.name()}," if node is not None else ""
+    source = f", which is output {tensor._output_nr} of {node.name().removesuffix('0').removesuffix('Backward')}," if node is not None else ""
     return (
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[torch.{a.dtype.scalar_name}Tensor {list(a.shape)}]{source} is at version {now}; expected version {expected} "
         "instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
-        "torch.autograd.set_detect_anomaly(True)."
+        "torch.autograd.set_detect_anomaly(True, check_nan=False)."
     )
 
 
