@@ -35,7 +35,8 @@ VALUES = [
     [], [[]], [[], []], [1], [1.0], [1.5], [0.0], [-0.0], [0.0, -0.0], [1.0, -0.0], [1.5, -0.0],
     [1, 2, 3], [-1, 20, 300], [True, False], [[True], [False]],
     [1.0, INF], [1.0, NAN], [INF], [NAN, -INF], [1.5, INF, -INF], [1e10, INF, NAN, -0.0], [123456.0, -INF],
-    [1.0, 1000.0], [1.0, 1001.0], [1.0, 1000.5], [0.0001, 0.1], [0.00009, 0.01], [0.1, 99999.0], [1e8], [1.1e8], [-1e8, 3.0],
+    [1.0, 1000.0], [1.0, 1001.0], [1.0, 1000.5], [0.0001, 0.1], [0.00009, 0.01], [0.1, 99999.0], [1e8],
+    [1.1e8], [-1e8, 3.0],
     [1e-310, 1e308], [0.1, 0.25, 100.0], [0.12345678, 1.0], [[1.0, 2.5], [3.25, -1e-3]], [[[1]], [[2]]],
     [[[1.0, 2.0], [3.0, 4.0]], [[5.0, 6.0], [7.0, 8.5]]], list(range(40)), [x / 7 for x in range(60)],
     [[x * y for x in range(30)] for y in range(3)], [127], [-128, 5], [0, 0, 0], [0.1] * 9, [65504.0, 1e-4],
@@ -62,8 +63,11 @@ def test_half(value, dtype):
     same(lambda T: T.tensor(value, dtype=getattr(T, dtype)))
 
 
-@pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 4), (1,), (1, 1), (1, 1, 1), (1001,), (1000,), (7, 200),
-                                   (200, 7), (2, 3, 400), (8, 8, 20), (7, 7, 7, 7), (1200, 1), (1, 1200), (6, 200)], ids=str)  # fmt: skip
+SHAPES = [(0,), (0, 3), (3, 0), (2, 0, 4), (1,), (1, 1), (1, 1, 1), (1001,), (1000,), (7, 200), (200, 7), (2, 3, 400),
+          (8, 8, 20), (7, 7, 7, 7), (1200, 1), (1, 1200), (6, 200)]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
 def test_shape(shape, dtype):
     """Shapes break lines and are summarised alike."""
@@ -150,7 +154,10 @@ def test_subclass_name():
 
 
 FLOATS = st.one_of(
-    st.floats(width=32), st.integers(-10, 10).map(float), st.floats(-1000, 1000, width=32), st.sampled_from([0.0, -0.0, INF])
+    st.floats(width=32),
+    st.integers(-10, 10).map(float),
+    st.floats(-1000, 1000, width=32),
+    st.sampled_from([0.0, -0.0, INF]),
 )
 
 
