@@ -1,10 +1,14 @@
 """All operations, one family a file. Importing this package gives Tensor its methods."""
 
 from .creation import *  # noqa: F403
+from .extrema import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .matmul import *  # noqa: F403
+from .norms import *  # noqa: F403
 from .pointwise import *  # noqa: F403
 from .random import *  # noqa: F403
 from .reduce import *  # noqa: F403
+from .scan import *  # noqa: F403
 from .shape import *  # noqa: F403
+from .sorting import *  # noqa: F403
 from .subscript import *  # noqa: F403
