@@ -61,7 +61,7 @@ def _logcumsumexp(x, /, *, dim, reverse):
 @_logcumsumexp.vjp
 def _(g, x, out, *, dim, reverse):
     # Positive and negative gradients apart, in logarithms, so that nothing overflows (PyTorch's formula).
-    low = float("-inf")
+    low = _dtypes.finfo(g.dtype).min  # not -inf: differences of these must stay defined
     back = {"dim": dim, "reverse": not reverse}
     up = _where(g > 0, _where(g > 0, g, 1.0).log(), low)
     down = _where(g < 0, _where(g < 0, -g, 1.0).log(), low)
