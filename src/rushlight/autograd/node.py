@@ -17,7 +17,7 @@ __all__ = ["Node", "AccumulateGrad", "edge_of", "FREED", "accumulator"]
 wrap = _native.wrap
 
 # What a node's `saved` becomes once its memory is given back.
-FREED = object()
+FREED = _native.FREED
 
 FREED_MESSAGE = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
