@@ -1,9 +1,14 @@
 """rushlight: a small torch that burns fast."""
 
+from . import random as random
 from ._device import device as device
 from ._dtypes import *  # noqa: F403
+from ._random import *  # noqa: F403
 from .autograd.grad_mode import *  # noqa: F403
 from .autograd.interop import from_numpy as from_numpy
+from .autograd.printing import get_printoptions as get_printoptions
+from .autograd.printing import printoptions as printoptions
+from .autograd.printing import set_printoptions as set_printoptions
 from .autograd.tensor import Size as Size
 from .autograd.tensor import Tensor as Tensor
 from .ops import *  # noqa: F403

@@ -30,8 +30,11 @@ __all__ = [
 
 
 def _finish(a, requires_grad):
+    a.reset_version()
     t = _native.wrap(a)
     if requires_grad:
+        if not a.dtype.is_floating_point:
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         t.requires_grad_()
     return t
 
@@ -250,12 +253,14 @@ def _from_sequence(data, dtype):
     if seen.flat:
         if dtype is _dtypes.bfloat16:
             source = _native.empty(shape, _dtypes.float32.code)
-            np.asarray(source).ravel()[...] = seen.flat
+            with np.errstate(over="ignore"):
+                np.asarray(source).ravel()[...] = seen.flat
             K.copy_into(a, source)
         else:
             target = np.asarray(a).reshape(-1)
             try:
-                target[...] = seen.flat
+                with np.errstate(over="ignore"):  # a number too large for a floating-point dtype becomes inf
+                    target[...] = seen.flat
             except OverflowError:
                 raise RuntimeError(f"value cannot be converted to type {dtype.numpy} without overflow") from None
             if not dtype.is_floating_point and dtype is not _dtypes.bool_:
