@@ -315,9 +315,10 @@ PyObject* save_one(long kind, PyObject* key, PyObject* const* args, Py_ssize_t n
       return nullptr;
     }
     case kNeeds: return Py_NewRef(mask);
-    default: {
-      PyObject* list = PyList_New(nargs);
-      for (Py_ssize_t k = 0; k < nargs; ++k) PyList_SET_ITEM(list, k, versioned(args[k]));
+    default: {                               // the arguments from `key` on
+      Py_ssize_t from = PyLong_AsSsize_t(key);
+      PyObject* list = PyList_New(nargs > from ? nargs - from : 0);
+      for (Py_ssize_t k = from; k < nargs; ++k) PyList_SET_ITEM(list, k - from, versioned(args[k]));
       return list;
     }
   }

@@ -12,7 +12,7 @@ other parameters name what it needs, and that is exactly what a node keeps:
 
     x            an input, by the forward's name            out        the output (a tuple if several)
     x_shape      only the shape of that input               x_dtype    only its dtype
-    x_layout     its strides and offset
+    x_layout     its strides and offset                     xs         of `*xs`: the tuple of those inputs
     dim          a keyword argument of the forward          needs      a tuple: which inputs want a gradient
 
 One rule for all inputs returns a tuple (a single value if there is one tensor input); or there is a rule per input,
@@ -102,8 +102,8 @@ class Op:
             return OUT, None
         if name == "needs":
             return NEEDS, None
-        if name == "inputs" and self.variadic:
-            return ARGS, None
+        if self.variadic and name in ("inputs", self.variadic):
+            return ARGS, 0 if name == "inputs" else len(self.arg_names)
         for suffix, kind in (("_shape", SHAPE), ("_dtype", DTYPE), ("_layout", LAYOUT)):
             if name.endswith(suffix) and name[: -len(suffix)] in self.arg_names:
                 return kind, self.arg_names.index(name[: -len(suffix)])
@@ -239,9 +239,9 @@ def _signature(forward):
     try:
         parameters = inspect.signature(forward).parameters.values()
     except (TypeError, ValueError):  # a kernel used as forward: its inputs are a, b, c
-        return ("a", "b", "c"), False, ()
+        return ("a", "b", "c"), None, ()
     names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
-    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    variadic = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
     attrs = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
     return names, variadic, attrs
 
