@@ -165,19 +165,23 @@ def _inner_bounds(low, high, dtype):
     return low, high
 
 
-def _random_(self, from_=None, to=None, *, generator=None, **kwargs):
+_UNSET = object()
+
+
+def _random_(self, from_=None, to=_UNSET, *, generator=None, **kwargs):
     """Fills the tensor with integers from [from, to); from 0 if one number is given, all the dtype can hold if none.
 
     Raises: RuntimeError for an empty range and for bounds outside the dtype.
     """
-    explicit = "from" in kwargs or to is not None
+    explicit = "from" in kwargs or to is not _UNSET
+    to = None if to is _UNSET else to
     low = kwargs.pop("from", from_)
     _no_more("random_", kwargs)
     dtype = self._a.dtype
     if low is None and to is None:
         return _fill_random_all(self, K.random_any_integer_into, generator)
     fill = _fill_random
-    if not explicit and low is not None and low != -(2**63):
+    if not explicit:
         low, to, fill = 0, low, _fill_random_to
     low = operator.index(low) if low is not None else 0
     if to is None:
@@ -469,7 +473,8 @@ def _normal_op(grad_name, inputs):
         return out
 
     call = op(forward, name=grad_name, grad_name=grad_name, broadcasts=True)
-    return call.vjp(**dict.fromkeys(inputs, _zeros_like)) or call
+    call.vjp(**dict.fromkeys(inputs, _zeros_like))
+    return call
 
 
 _normal_mean = _normal_op("NormalBackward1", ("mean",))
