@@ -1,5 +1,6 @@
 """rushlight: a small torch that burns fast."""
 
+from . import nn as nn
 from . import random as random
 from ._device import device as device
 from ._dtypes import *  # noqa: F403

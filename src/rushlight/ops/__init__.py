@@ -1,5 +1,6 @@
 """All operations, one family a file. Importing this package gives Tensor its methods."""
 
+from .activation import *  # noqa: F403
 from .creation import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .matmul import *  # noqa: F403
