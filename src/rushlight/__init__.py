@@ -15,4 +15,5 @@ from .autograd.tensor import Tensor as Tensor
 from .ops import *  # noqa: F403
 
 # Last, because `ops` has a submodule of that name which the star import brings along.
+from . import nn as nn  # noqa: E402, I001
 from . import random as random  # noqa: E402, I001

@@ -1,6 +1,7 @@
 """All operations, one family a file. Importing this package gives Tensor its methods."""
 
 from .conv import *  # noqa: F403
+from .activation import *  # noqa: F403
 from .creation import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .matmul import *  # noqa: F403
