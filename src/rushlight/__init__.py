@@ -1,5 +1,6 @@
 """rushlight: a small torch that burns fast."""
 
+from . import random as random
 from ._device import device as device
 from ._dtypes import *  # noqa: F403
 from ._random import *  # noqa: F403
@@ -11,6 +12,3 @@ from .autograd.printing import set_printoptions as set_printoptions
 from .autograd.tensor import Size as Size
 from .autograd.tensor import Tensor as Tensor
 from .ops import *  # noqa: F403
-
-# Last, because `ops` has a submodule of that name which the star import brings along.
-from . import random as random  # noqa: E402, I001
