@@ -1,5 +1,8 @@
 """rushlight: a small torch that burns fast."""
 
+from . import autograd as autograd
+from . import nn as nn
+from . import random as random
 from ._config import *  # noqa: F403
 from ._device import device as device
 from ._dtypes import *  # noqa: F403
@@ -13,7 +16,3 @@ from .autograd.printing import set_printoptions as set_printoptions
 from .autograd.tensor import Size as Size
 from .autograd.tensor import Tensor as Tensor
 from .ops import *  # noqa: F403
-
-# Last, because `ops` has a submodule of that name which the star import brings along.
-from . import nn as nn  # noqa: E402, I001
-from . import random as random  # noqa: E402, I001
