@@ -192,6 +192,7 @@ void bind_array(nb::module_& m) {
       .def_prop_ro("storage_nbytes", [](const Array& a) { return a.storage->nbytes; })
       .def_prop_ro("storage_refs", [](const Array& a) { return a.storage->refs.load(); })
       .def_prop_ro("version", [](const Array& a) { return a.storage->version; })
+      .def("reset_version", [](const Array& a) { a.storage->version = 0; })   // of an array nobody else has seen
       .def("bump_version", [](const Array& a) { a.storage->version++; })
       .def("same_meta", [](const Array& a, const Array& b) {    // shape and dtype
         if (a.dtype != b.dtype || a.ndim != b.ndim) return false;

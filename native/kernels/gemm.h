@@ -136,6 +136,37 @@ inline void write_tile(const typename Simd<T>::vec* acc, int rows, int cols, T* 
   }
 }
 
+// out[a][b] = in[b][a] for 8 x 8 elements: three rounds of interleaving pairs of rows.
+template <class T>
+inline void transpose8(T* out, int64_t out_stride, const T* in, int64_t in_stride) {
+  typedef T v8 __attribute__((vector_size(8 * sizeof(T))));
+  typedef T loose8 __attribute__((vector_size(8 * sizeof(T)), aligned(sizeof(T)), may_alias));
+  v8 r[8], t[8];
+  for (int i = 0; i < 8; ++i) r[i] = *reinterpret_cast<const loose8*>(in + i * in_stride);
+#define RL_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define RL_HIGH(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = RL_LOW(r[i], r[i + 1]);
+    t[i + 1] = RL_HIGH(r[i], r[i + 1]);
+  }
+#undef RL_LOW
+#undef RL_HIGH
+#define RL_LOW2(a, b) __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define RL_HIGH2(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+  for (int h = 0; h < 8; h += 4) {
+    r[h] = RL_LOW2(t[h], t[h + 2]);
+    r[h + 1] = RL_HIGH2(t[h], t[h + 2]);
+    r[h + 2] = RL_LOW2(t[h + 1], t[h + 3]);
+    r[h + 3] = RL_HIGH2(t[h + 1], t[h + 3]);
+  }
+#undef RL_LOW2
+#undef RL_HIGH2
+  for (int i = 0; i < 4; ++i) {
+    *reinterpret_cast<loose8*>(out + i * out_stride) = __builtin_shufflevector(r[i], r[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+    *reinterpret_cast<loose8*>(out + (i + 4) * out_stride) = __builtin_shufflevector(r[i], r[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+  }
+}
+
 // A strided matrix as a source of panels.
 template <class T>
 struct Matrix {
@@ -159,20 +190,12 @@ struct Matrix {
     }
   }
 
-  // NR columns that are contiguous along k: blocks of 8 x 8 through registers' worth of stack.
+  // NR columns that are contiguous along k, in blocks of 8 x 8.
   void transpose_panel(T* out, const T* s, int64_t kc) const {
     constexpr int NR = kNR<T>;
     int64_t k = 0;
-    for (; k + 8 <= kc; k += 8) {
-      for (int j = 0; j < NR; j += 8) {
-        T block[8][8];
-        for (int b = 0; b < 8; ++b) std::memcpy(block[b], s + (j + b) * cs + k, 8 * sizeof(T));
-        for (int a = 0; a < 8; ++a) {
-          T* o = out + (k + a) * NR + j;
-          for (int b = 0; b < 8; ++b) o[b] = block[b][a];
-        }
-      }
-    }
+    for (; k + 8 <= kc; k += 8)
+      for (int j = 0; j < NR; j += 8) transpose8(out + k * NR + j, NR, s + j * cs + k, cs);
     for (; k < kc; ++k)
       for (int j = 0; j < NR; ++j) out[k * NR + j] = s[j * cs + k];
   }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import operator
 
-__all__ = ["dim", "dims", "shape_args", "mask_of"]
+from . import _native
+
+__all__ = ["dim", "dims", "shape_args", "mask_of", "typename"]
 
 
 def dim(d, ndim: int) -> int:
@@ -46,3 +48,14 @@ def shape_args(args) -> tuple[int, ...]:
     if len(args) == 1 and not isinstance(args[0], int) and hasattr(args[0], "__iter__"):
         args = args[0]
     return tuple(s if type(s) is int else operator.index(s) for s in args)
+
+
+def typename(x) -> str:
+    """A type's name as PyTorch writes it in messages: "torch.FloatTensor", "int", "torch.nn.modules.linear.Linear"."""
+    if isinstance(x, _native.TensorBase):
+        return x.type()
+    kind = x if isinstance(x, type) else type(x)
+    name = kind.__qualname__
+    if kind.__module__ in ("builtins", "__builtin__", None):
+        return name
+    return f"{kind.__module__.replace('rushlight', 'torch', 1)}.{name}"

@@ -99,13 +99,13 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     keep = create_graph if retain_graph is None else retain_graph
     results = run_backward(edges, values, retain_graph=keep, create_graph=create_graph, inputs=inputs)
     done = []
-    for t, g in zip(inputs, results, strict=True):
+    for i, (t, g) in enumerate(zip(inputs, results, strict=True)):
         if g is None:
             if materialize_grads:
                 g = t.detach().new_zeros(t._a.shape)
             elif not allow_unused:
                 raise RuntimeError(
-                    "One of the differentiated Tensors appears to not have been used in the graph. Set "
+                    f"The differentiated Tensor at index {i} appears to not have been used in the graph. Set "
                     "allow_unused=True if this is the desired behavior."
                 )
         done.append(g)

@@ -49,9 +49,8 @@ def apply_inplace(opcall, self, *args, into=None, **attrs):
                     "moving both the view and the inplace either both inside the no_grad block (if you don't want the "
                     "inplace to be tracked) or both outside (if you want the inplace to be tracked)."
                 )
-            plan = op.plans.get(mask) or op.plan(mask)
-            node = op.node(inputs, attrs, self, (self,), mask)
-            for slot, (kind, key) in enumerate(plan.saves):
+            node = opcall.node(inputs, attrs, (self,))
+            for slot, (kind, key) in enumerate(node.plan.saves):
                 if kind == ARG and key == 0:  # the rule wants the old values: keep a copy
                     old = _native.wrap(K.copy(a))
                     node.saved[slot] = (old, 0)
@@ -65,7 +64,7 @@ def apply_inplace(opcall, self, *args, into=None, **attrs):
             )
         K.copy_into(a, result)
     if node is not None:
-        for slot, (kind, _) in enumerate(op.plans[mask].saves):
+        for slot, (kind, _) in enumerate(node.plan.saves):
             if kind == OUT:
                 node.saved[slot] = [(a, a.version)]
         rebase(self, node, self_has_edge=mask[0])

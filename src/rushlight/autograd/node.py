@@ -7,20 +7,17 @@ backward sweep that always takes the highest number has every contribution to a 
 
 from __future__ import annotations
 
-import itertools
 import traceback
-import weakref
 
 from .. import _native
 from .._kernels import K
 
-__all__ = ["Node", "AccumulateGrad", "edge_of", "unpack", "pack", "FREED", "next_seq"]
+__all__ = ["Node", "AccumulateGrad", "edge_of", "FREED", "accumulator"]
 
-next_seq = itertools.count().__next__
 wrap = _native.wrap
 
 # What a node's `saved` becomes once its memory is given back.
-FREED = object()
+FREED = _native.FREED
 
 FREED_MESSAGE = (
     "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
@@ -30,20 +27,19 @@ FREED_MESSAGE = (
 )
 
 
-class Node:
-    """One recorded op. `tensor.grad_fn` is one; `next_functions` leads to the ops before it."""
+class Node(_native.NodeBase):
+    """One recorded op. `tensor.grad_fn` is one; `next_functions` leads to the ops before it.
 
-    __slots__ = ("seq", "edges", "saved", "num_outputs", "tensor_hooks", "pre_hooks", "post_hooks", "retain", "trace",
-                 "meta", "__weakref__", "__dict__")  # fmt: skip
+    The fields live in the native base: `seq` (given when the node is made), `edges`, `saved`, `num_outputs`, and hooks,
+    which are None unless there are any.
+    """
+
+    __slots__ = ()
 
     def __init__(self, edges, num_outputs=1):
-        self.seq = next_seq()
         self.edges = edges
         self.num_outputs = num_outputs
         self.saved = ()
-        # Hooks are rare: one attribute says whether there are any.
-        self.tensor_hooks = self.pre_hooks = self.post_hooks = self.retain = None
-        self.trace = None
 
     # -- what users see ------------------------------------------------------------------------------------------
 
@@ -94,40 +90,22 @@ class Node:
         self.trace = traceback.format_stack()[:-3]
 
 
-def pack(tensor):
-    """What a node keeps of a tensor: itself, and the version its values had."""
-    return tensor, tensor._a.version
-
-
-def unpack(entry, what=None):
-    """The tensor saved by `pack`; RuntimeError if it has been overwritten since."""
-    tensor, version = entry
-    now = tensor._a.version
-    if now != version:
-        raise RuntimeError(overwritten_message(tensor, now, version))
-    return tensor
-
-
 def overwritten_message(tensor, now, expected, producer=None):
     a = tensor._a
     node = tensor._node if producer is None else producer
-    source = f", which is output {tensor._output_nr} of {node.name()}," if node is not None else ""
+    source = f", which is output {tensor._output_nr} of {node.name().removesuffix('0').removesuffix('Backward')}," if node is not None else ""
     return (
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[torch.{a.dtype.scalar_name}Tensor {list(a.shape)}]{source} is at version {now}; expected version {expected} "
         "instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
-        "torch.autograd.set_detect_anomaly(True)."
+        "torch.autograd.set_detect_anomaly(True, check_nan=False)."
     )
 
 
 class AccumulateGrad(Node):
     """The end of every path: adds what arrives to a leaf's `.grad`."""
 
-    __slots__ = ("variable",)
-
-    def __init__(self, variable):
-        super().__init__((), 1)
-        self.variable = variable
+    __slots__ = ()
 
     def apply(self, grads, needed):
         (g,) = grads
@@ -163,14 +141,7 @@ def _contiguous_copy(a):
     return out
 
 
-def accumulator(leaf):
-    """The AccumulateGrad node of a leaf; one at a time, kept alive by the graphs that use it."""
-    ref = leaf._accumulator
-    node = ref() if ref is not None else None
-    if node is None:
-        node = AccumulateGrad(leaf)
-        leaf._accumulator = weakref.ref(node)
-    return node
+accumulator = _native.accumulator
 
 
 def edge_of(tensor):

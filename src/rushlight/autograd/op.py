@@ -12,7 +12,7 @@ other parameters name what it needs, and that is exactly what a node keeps:
 
     x            an input, by the forward's name            out        the output (a tuple if several)
     x_shape      only the shape of that input               x_dtype    only its dtype
-    x_layout     its strides and offset
+    x_layout     its strides and offset                     xs         of `*xs`: the tuple of those inputs
     dim          a keyword argument of the forward          needs      a tuple: which inputs want a gradient
 
 One rule for all inputs returns a tuple (a single value if there is one tensor input); or there is a rule per input,
@@ -27,33 +27,26 @@ import inspect
 import re
 
 from .. import _native
-from .node import FREED, FREED_MESSAGE, Node, accumulator, next_seq, overwritten_message
+from .node import FREED_MESSAGE, AccumulateGrad, Node, overwritten_message
 
 __all__ = ["Op", "OpNode", "op", "REGISTRY"]
 
 # Every op by name: coverage, ONNX and the table tests read it.
 REGISTRY: dict[str, Op] = {}
 
+# The same numbers as `enum Save` in native/bindings/tensor.cpp.
 ARG, OUT, SHAPE, DTYPE, LAYOUT, ATTR, NEEDS, ARGS = range(8)
-
-_anomaly = False  # set by autograd.anomaly
-
-
-def set_anomaly(on: bool) -> None:
-    global _anomaly
-    _anomaly = on
-
 
 class Plan:
     """What to save and which rules to run, for one pattern of inputs that need gradients."""
 
-    __slots__ = ("indices", "saves", "rules", "tensor_saves")
+    __slots__ = ("indices", "saves", "rules", "joint")
 
-    def __init__(self, indices, saves, rules):
+    def __init__(self, indices, saves, rules, joint):
         self.indices = indices  # positions of the arguments that get an edge
-        self.saves = saves  # [(kind, key)]
-        self.rules = rules  # per edge: (rule, positional slots, {keyword: slot}), or one joint entry
-        self.tensor_saves = any(kind in (ARG, OUT, ARGS) for kind, _ in saves)
+        self.saves = saves  # ((kind, key), ...)
+        self.rules = rules  # per edge: (rule, slots of its arguments, names of the last ones); or one joint entry
+        self.joint = joint
 
 
 class Op:
@@ -100,7 +93,7 @@ class Op:
                 keyword[p.name] = slot
             else:
                 positional.append(slot)
-        return rule, positional, keyword
+        return rule, (*positional, *keyword.values()), tuple(keyword) or None
 
     def _resolve(self, name):
         if name in self.arg_names:
@@ -109,8 +102,8 @@ class Op:
             return OUT, None
         if name == "needs":
             return NEEDS, None
-        if name == "inputs" and self.variadic:
-            return ARGS, None
+        if self.variadic and name in ("inputs", self.variadic):
+            return ARGS, 0 if name == "inputs" else len(self.arg_names)
         for suffix, kind in (("_shape", SHAPE), ("_dtype", DTYPE), ("_layout", LAYOUT)):
             if name.endswith(suffix) and name[: -len(suffix)] in self.arg_names:
                 return kind, self.arg_names.index(name[: -len(suffix)])
@@ -132,152 +125,33 @@ class Op:
                         raise NotImplementedError(f"the derivative of {self.name} with respect to {name!r} is not defined")
                     raise RuntimeError(f"the derivative for '{self.name}' is not implemented.")
                 rules.append(self._slots(rule, saves) if callable(rule) else None)
-        plan = self.plans[mask] = Plan(indices, saves, rules)
+        plan = self.plans[mask] = Plan(tuple(indices), tuple(saves), tuple(rules), self.joint_rule is not None)
         return plan
-
-    # -- recording ------------------------------------------------------------------------------------------------
-
-    def record(self, args, attrs, out, mask):
-        """Called by OpCall after the forward, when grad mode is on and an input requires a gradient."""
-        outs = out if type(out) is tuple else (out,)
-        if not self.differentiable or not any(_is_float(t) for t in outs):
-            return
-        node = self.node(args, attrs, out, outs, mask)
-        for nr, t in enumerate(outs):
-            if _is_float(t):
-                t._node = node
-                t._output_nr = nr
-                t._requires_grad = True
-
-    def node(self, args, attrs, out, outs, mask):
-        plan = self.plans.get(mask)
-        if plan is None:
-            plan = self.plan(mask)
-        node = OpNode(self, plan, len(outs))
-        edges = node.edges
-        for i in plan.indices:
-            t = args[i]
-            source = t._node
-            edges.append((accumulator(t), 0) if source is None else (source, t._output_nr))
-        if self.broadcasts:
-            first = outs[0]._a
-            for slot, i in enumerate(plan.indices):
-                a = args[i]._a
-                if not a.same_meta(first):
-                    if node.input_meta is None:
-                        node.input_meta = {}
-                    node.input_meta[slot] = (a.shape, a.dtype)
-        if plan.saves:
-            node.saved = [_save(kind, key, args, attrs, outs, mask) for kind, key in plan.saves]
-        if _anomaly:
-            node.remember_trace()
-        return node
-
-
-def _is_float(t):
-    return isinstance(t, _native.TensorBase) and t._a.dtype.is_floating_point
-
-
-def _save(kind, key, args, attrs, outs, mask):
-    if kind == ARG:
-        value = args[key] if key < len(args) else None
-        return (value, value._a.version) if isinstance(value, _native.TensorBase) else value
-    if kind == ATTR:
-        return attrs[key]
-    if kind == OUT:
-        # The arrays, not the tensors: a node must not keep alive what keeps it alive.
-        return [(t._a, t._a.version) if isinstance(t, _native.TensorBase) else t for t in outs]
-    if kind == SHAPE:
-        return args[key]._a.shape if isinstance(args[key], _native.TensorBase) else ()
-    if kind == DTYPE:
-        return args[key]._a.dtype
-    if kind == LAYOUT:
-        return args[key]._a.strides, args[key]._a.offset
-    if kind == ARGS:
-        return [(t, t._a.version) if isinstance(t, _native.TensorBase) else t for t in args]
-    return mask
 
 
 class OpNode(Node):
-    """A node made by an op with declared rules."""
+    """A node made by an op with declared rules; OpCall fills it in."""
 
-    __slots__ = ("op", "plan", "input_meta")
-
-    def __init__(self, op, plan, num_outputs):
-        self.seq = next_seq()
-        self.op = op
-        self.plan = plan
-        self.edges = []
-        self.saved = ()
-        self.num_outputs = num_outputs
-        self.input_meta = None
-        self.tensor_hooks = self.pre_hooks = self.post_hooks = self.retain = self.trace = None
+    __slots__ = ()
 
     def name(self):
         return self.op.grad_name
 
-    def _values(self):
-        saved = self.saved
-        if saved is FREED:
-            raise RuntimeError(FREED_MESSAGE)
-        values = []
-        for (kind, _), item in zip(self.plan.saves, saved, strict=True):
-            if kind == ARG and type(item) is tuple:
-                values.append(self._check(item))
-            elif kind == OUT:
-                outs = [self._output(nr, pair) if type(pair) is tuple else pair for nr, pair in enumerate(item)]
-                values.append(outs[0] if self.num_outputs == 1 else tuple(outs))
-            elif kind == ARGS:
-                values.append(tuple(self._check(i) if type(i) is tuple else i for i in item))
-            else:
-                values.append(item)
-        return values
-
-    @staticmethod
-    def _check(entry):
-        tensor, version = entry
-        now = tensor._a.version
-        if now != version:
-            raise RuntimeError(overwritten_message(tensor, now, version))
-        return tensor
-
-    def _output(self, nr, pair):
-        array, version = pair
-        t = _native.wrap(array)
-        if array.dtype.is_floating_point:
-            t._node, t._output_nr, t._requires_grad = self, nr, True
-        if array.version != version:
-            raise RuntimeError(overwritten_message(t, array.version, version, producer=self))
-        return t
-
     def apply(self, grads, needed):
-        plan = self.plan
-        values = self._values() if plan.saves else ()
-        g = grads[0] if self.num_outputs == 1 else tuple(grads)
-        op = self.op
-        if op.joint_rule is not None:
-            rule, positional, keyword = plan.rules[0]
-            result = rule(g, *[values[s] for s in positional], **{k: values[s] for k, s in keyword.items()})
-            if type(result) is not tuple:
-                result = (result,)
-            # A rule may return one gradient per input, or only one if there is one.
-            out = [result[i] if i < len(result) else None for i in plan.indices] if len(result) > 1 else [result[0]]
-        else:
-            out = []
-            for slot, entry in enumerate(plan.rules):
-                if entry is None or not (needed is None or needed[slot]):
-                    out.append(None)
-                    continue
-                rule, positional, keyword = entry
-                if keyword:
-                    out.append(rule(g, *[values[s] for s in positional], **{k: values[s] for k, s in keyword.items()}))
-                else:
-                    out.append(rule(g, *[values[s] for s in positional]))
+        out = _native.apply_rules(self, grads, needed)
         if self.input_meta is not None:
             for slot, (shape, dtype) in self.input_meta.items():
                 if out[slot] is not None:
                     out[slot] = fit(out[slot], shape, dtype)
         return out
+
+    # apply_rules calls these two to raise.
+
+    def _raise_freed(self):
+        raise RuntimeError(FREED_MESSAGE)
+
+    def _raise_overwritten(self, tensor, now, expected, is_output):
+        raise RuntimeError(overwritten_message(tensor, now, expected, producer=self if is_output else None))
 
 
 def fit(g, shape, dtype):
@@ -304,7 +178,7 @@ def op(forward=None, /, *, name=None, view=False, broadcasts=False, grad_name=No
         if label in REGISTRY:
             raise ValueError(f"two ops are named {label!r}")
         REGISTRY[label] = definition
-        return _native.OpCall(f, definition.record, definition, view)
+        return _native.OpCall(f, definition.plans, definition, view, differentiable, broadcasts)
 
     return make if forward is None else make(forward)
 
@@ -318,8 +192,11 @@ def _signature(forward):
     try:
         parameters = inspect.signature(forward).parameters.values()
     except (TypeError, ValueError):  # a kernel used as forward: its inputs are a, b, c
-        return ("a", "b", "c"), False, ()
+        return ("a", "b", "c"), None, ()
     names = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD))
-    variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    variadic = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
     attrs = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
     return names, variadic, attrs
+
+
+_native.set_node_types(OpNode, AccumulateGrad)

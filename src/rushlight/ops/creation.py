@@ -30,8 +30,11 @@ __all__ = [
 
 
 def _finish(a, requires_grad):
+    a.reset_version()
     t = _native.wrap(a)
     if requires_grad:
+        if not a.dtype.is_floating_point:
+            raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         t.requires_grad_()
     return t
 

@@ -37,7 +37,7 @@ def _mm(a, b, /):
 _mm.vjp(a=lambda g, b: _mm(g, b.t()), b=lambda g, a: _mm(a.t(), g))
 
 
-@op(broadcasts=True, grad_name="BmmBackward0")
+@op(grad_name="BmmBackward0")
 def _bmm(a, b, /):
     return K.matmul(a, b)
 
@@ -48,7 +48,6 @@ def _unbroadcast(g, shape):
 
 _bmm.vjp(a=lambda g, a_shape, b: _unbroadcast(_bmm(g, b.transpose(-2, -1)), a_shape),
          b=lambda g, a, b_shape: _unbroadcast(_bmm(a.transpose(-2, -1), g), b_shape))  # fmt: skip
-_bmm.definition.broadcasts = False
 
 
 @method(out=True)
