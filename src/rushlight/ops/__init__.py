@@ -1,5 +1,7 @@
 """All operations, one family a file. Importing this package gives Tensor its methods."""
 
+from .conv import *  # noqa: F403
+from .activation import *  # noqa: F403
 from .creation import *  # noqa: F403
 from .extrema import *  # noqa: F403
 from .indexing import *  # noqa: F403
@@ -12,3 +14,6 @@ from .scan import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .sorting import *  # noqa: F403
 from .subscript import *  # noqa: F403
+
+# The functions, not the family files: `rushlight.random` is another module than `rushlight.ops.random`.
+__all__ = [_n for _n, _v in list(globals().items()) if not _n.startswith("_") and type(_v) is not type(random)]  # noqa: F405

@@ -8,8 +8,7 @@ from .._kernels import K
 from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
-from ._declare import method, numpy_names, tensor_method
-from .creation import _cast
+from ._declare import contig, method, numpy_names, tensor_method
 from .indexing import _gather_backward
 from .pointwise import _where
 from .shape import cat
@@ -17,15 +16,9 @@ from .shape import cat
 __all__ = ["cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"]
 
 
-def _dense(a):
-    if a.contiguous:
-        return a
-    return _cast(a, a.dtype)
-
-
 @op
 def _cumsum(x, /, *, dim, reverse):
-    return K.cumsum(_dense(x), dim, reverse)
+    return K.cumsum(contig(x), dim, reverse)
 
 
 _cumsum.vjp(x=lambda g, dim, reverse: _cumsum(g, dim=dim, reverse=not reverse))
@@ -33,7 +26,7 @@ _cumsum.vjp(x=lambda g, dim, reverse: _cumsum(g, dim=dim, reverse=not reverse))
 
 @op
 def _cumprod(x, /, *, dim, reverse):
-    return K.cumprod(_dense(x), dim, reverse)
+    return K.cumprod(contig(x), dim, reverse)
 
 
 @_cumprod.vjp
@@ -55,7 +48,7 @@ def _(g, x, out, *, dim, reverse):
 
 @op
 def _logcumsumexp(x, /, *, dim, reverse):
-    return K.logcumsumexp(_dense(x), dim, reverse)
+    return K.logcumsumexp(contig(x), dim, reverse)
 
 
 @_logcumsumexp.vjp
@@ -109,7 +102,7 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
 def _extreme(name, maximum, doc):
     @op(name=name)
     def call(x, /, *, dim):
-        return K.cumextreme(_dense(x), dim, maximum)
+        return K.cumextreme(contig(x), dim, maximum)
 
     @call.vjp
     def _(g, out, x_shape, *, dim):

@@ -11,13 +11,12 @@ from .. import _dtypes, _native, return_types
 from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
-from ._declare import method, numpy_names
+from ._declare import contig, method, numpy_names
 from .creation import result_type, tensor
 from .extrema import _shared, check_not_empty, select_along
 from .indexing import _gather, _gather_backward, nonzero
 from .pointwise import _where, isnan
 from .reduce import _restore
-from .scan import _dense
 from .shape import cat, stack
 
 __all__ = [
@@ -31,12 +30,12 @@ __all__ = [
 
 @op(grad_name="SortBackward0")
 def _sort(x, /, *, dim, descending):
-    return K.sort(_dense(x), dim, descending)
+    return K.sort(contig(x), dim, descending)
 
 
 @op
 def _topk(x, /, *, k, dim, largest):
-    return K.topk(_dense(x), dim, k, largest)
+    return K.topk(contig(x), dim, k, largest)
 
 
 def _unsorted(g, out, shape, dim):
@@ -102,7 +101,7 @@ def _selection(name, kernel):
         if x.ndim == 0:
             values, where = kernel(x.view((1,)), 0, False, *numbers)
             return values, where
-        return kernel(_dense(x), dim, keepdim, *numbers)
+        return kernel(contig(x), dim, keepdim, *numbers)
 
     call.vjp(x=lambda g, out, x_shape, dim, keepdim: select_along(g[0], out[1], x_shape, dim, keepdim))
     return call
@@ -136,7 +135,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False):
 def _median_of(name, which, along, doc):
     @op(name=name + "_all", grad_name=name.title() + "Backward0")
     def whole(x, /):
-        return K.kth(_dense(x).view((x.numel,)), 0, False, which, 0)[0]
+        return K.kth(contig(x).view((x.numel,)), 0, False, which, 0)[0]
 
     whole.vjp(x=lambda g, x, out: _shared(g, x, out, None, False))
     result = getattr(return_types, name)

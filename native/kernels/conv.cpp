@@ -1,0 +1,240 @@
+// Convolution: three kernels that are each other's derivatives, in one to three spatial dimensions.
+//
+//     conv(x, w, b)          y[n,o,p]    = b[o] + sum_{c,t} w[o,c,t] x[n,c, p*stride - pad + t*dil]
+//     conv_input(g, w, b)    the transpose in x (also conv_transpose)
+//     conv_weight(x, g)      the transpose in w
+//
+// Numbers: stride, pad, dil (one per spatial dimension), groups, then the spatial size of the result.
+#include "conv_geometry.h"
+
+namespace rl {
+namespace {
+
+constexpr int64_t kJobWork = 1000000;         // multiply-adds per parallel job, at least
+constexpr int64_t kMinJobs = 16;              // wanted, so that any number of threads has work
+
+// ---- products over images ---------------------------------------------------------------------------------
+
+// One phase: a set of taps, the pixels they make, and their weights for every group.
+template <class T>
+struct Phase {
+  Pixels px;
+  int64_t taps, K;
+  int64_t* offsets;                           // (K) into the padded source
+  T* weights;                                 // per group: packed panels, or (rows, K) when direct
+};
+
+template <class T>
+struct Products {
+  int64_t N, G, Ks, M;                        // images, groups, source channels and result rows per group
+  const T* src;
+  T* dst;
+  Padded<T> pad;
+  int64_t src_plane, dst_plane;               // pixels per channel
+  const T* bias;                              // (G * M) or null
+  Phase<T>* phases;
+  int64_t nphases;
+
+  bool is_direct() const { return M <= 2; }
+  int64_t weight_size(const Phase<T>& f) const { return is_direct() ? M * f.K : PanelShape(M, f.K).size(); }
+
+  void rows(const Phase<T>& f, int64_t n, int64_t g, const T* padded, int64_t p0, int64_t p1, int64_t j0, int64_t j1) const {
+    T* out = dst + (n * G + g) * M * dst_plane;
+    const T* b = bias ? bias + g * M : nullptr;
+    const T* w = f.weights + g * weight_size(f);
+    if (f.K == 0) {                           // no tap reaches these pixels
+      for (int64_t r = 0; r < M; ++r)
+        for (int64_t row = 0; row < f.px.n[0] * f.px.n[1]; ++row)
+          for (int64_t x = 0; x < f.px.n[2]; ++x)
+            out[r * dst_plane + f.px.target(row) + x * f.px.write[2]] = b ? b[r] : T(0);
+    } else if (is_direct()) {
+      for (int64_t r = 0; r < M; ++r)
+        direct<T>(w + r * f.K, padded, f.offsets, f.K, f.px, b ? b[r] : T(0), out + r * dst_plane);
+    } else {
+      product<T>(PanelShape(M, f.K), w, padded, f.offsets, f.px, b, out, dst_plane, p0, p1, j0, j1);
+    }
+  }
+
+  void run() const {
+    int64_t work = 0;
+    for (int64_t i = 0; i < nphases; ++i) work += phases[i].px.total() * phases[i].K;
+    work = work * M + 1;
+    const int64_t items = N * G, size = Ks * pad.channel() + kSlack;
+    const int64_t block = std::max<int64_t>(4 * kNR<T>, 131072 / M / kNR<T> * kNR<T>);
+    if (items >= kMinJobs || items * work < 2 * kJobWork || is_direct()) {
+      const int64_t per = std::max<int64_t>(1, kJobWork / work);
+      parallel_for((items + per - 1) / per, [&](int64_t job) {
+        Scratch<T> padded(size);
+        for (int64_t i = job * per; i < std::min(items, (job + 1) * per); ++i) {
+          pad.fill(src + i * Ks * src_plane, Ks, padded);
+          for (int64_t f = 0; f < nphases; ++f) {
+            const int64_t total = phases[f].px.total(), step = is_direct() ? total : block;
+            for (int64_t j = 0; j < total; j += step)
+              rows(phases[f], i / G, i % G, padded, 0, PanelShape(M, phases[f].K).panels, j, std::min(total, j + step));
+          }
+        }
+      });
+      return;
+    }
+    // Few images: pad them all, then cut each into blocks of pixels and, if that is not enough, of rows.
+    Scratch<T> padded(items * size);
+    const int64_t per = std::max<int64_t>(1, 32768 / std::max<int64_t>(1, pad.channel()));
+    const int64_t parts = (Ks + per - 1) / per;
+    parallel_for(items * parts, [&](int64_t job) {
+      const int64_t i = job / parts, c = job % parts * per;
+      pad.fill(src + (i * Ks + c) * src_plane, std::min(per, Ks - c), padded + i * size + c * pad.channel());
+    });
+    for (int64_t f = 0; f < nphases; ++f) {
+      const int64_t total = phases[f].px.total(), panels = PanelShape(M, phases[f].K).panels;
+      if (total == 0) continue;
+      const int64_t wanted = (kMinJobs + items - 1) / items;
+      const int64_t even = ((total + wanted - 1) / wanted + kNR<T> - 1) / kNR<T> * kNR<T>;
+      const int64_t step = std::min(block, even), blocks = (total + step - 1) / step;
+      const int64_t cuts = phases[f].K ? std::min(panels, (wanted + blocks - 1) / blocks) : 1;
+      parallel_for(items * blocks * cuts, [&](int64_t job) {
+        const int64_t i = job / (blocks * cuts), cut = job / blocks % cuts, j = job % blocks * step;
+        if (phases[f].K == 0 && j > 0) return;
+        rows(phases[f], i / G, i % G, padded + i * size, panels * cut / cuts, panels * (cut + 1) / cuts, j,
+             std::min(total, j + step));
+      });
+    }
+  }
+};
+
+// value(g, row, k) into every group's place of one phase.
+template <class T, class Value>
+void pack_phase(const Products<T>& p, const Phase<T>& f, const Value& value) {
+  for (int64_t g = 0; g < p.G; ++g) {
+    T* out = f.weights + g * p.weight_size(f);
+    if (p.is_direct()) {
+      for (int64_t r = 0; r < p.M; ++r)
+        for (int64_t k = 0; k < f.K; ++k) out[r * f.K + k] = value(g, r, k);
+    } else {
+      pack_weights<T>(PanelShape(p.M, f.K), out, [&](int64_t r, int64_t k) { return value(g, r, k); });
+    }
+  }
+}
+
+// ---- forward --------------------------------------------------------------------------------------------------
+
+template <class T>
+void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
+  if (q.N == 0 || q.O == 0 || q.out_pixels() == 0) return;
+  Products<T> p;
+  p.N = q.N, p.G = q.G, p.Ks = q.Cg(), p.M = q.Og();
+  p.src = x, p.dst = y, p.bias = b;
+  p.src_plane = q.in_pixels(), p.dst_plane = q.out_pixels();
+  p.pad = padded_input<T>(q);
+  Phase<T> f;
+  f.px = output_pixels(q, p.pad);
+  f.taps = q.taps();
+  f.K = p.Ks * f.taps;
+  Scratch<int64_t> offsets(f.K);
+  tap_offsets(q, p.pad, p.Ks, offsets);
+  f.offsets = offsets;
+  Scratch<T> weights(q.G * p.weight_size(f));
+  f.weights = weights;
+  pack_phase(p, f, [&](int64_t g, int64_t r, int64_t k) { return w[(g * p.M + r) * f.K + k]; });
+  p.phases = &f;
+  p.nphases = 1;
+  p.run();
+}
+
+void conv_infer(const Call& c, Meta* m) { infer(c, *c.in[0], c.in[0]->shape[0], c.in[1]->shape[0], m); }
+
+void conv_run(const Call& c) {
+  const ConvGeometry q = geometry(c, c.in[0], nullptr, c.in[1]);
+  floating(c.out[0]->dtype, "slow_conv2d_cpu", [&](auto z) {
+    using T = decltype(z);
+    forward<T>(q, c.in[0]->ptr<T>(), c.in[1]->ptr<T>(), c.in[2] ? c.in[2]->ptr<T>() : nullptr, c.out[0]->ptr<T>());
+  });
+}
+RL_KERNEL(conv, 1, conv_infer, conv_run)
+
+// ---- transpose in the input -------------------------------------------------------------------------------------
+
+// Along one dimension, input i meets output o through tap t if i + pad = o * stride + t * dil. With
+// i + pad = stride * q + r only the taps with t * dil = r (mod stride) count, and o = q - t * dil / stride.
+struct Residue {
+  int64_t first, count, q;                    // pixels first, first + stride, …; q of the first
+};
+
+Residue residue(const ConvGeometry& q, int d, int64_t r) {
+  const int64_t s = q.stride[d], first = ((r - q.pad[d]) % s + s) % s;
+  return {first, first < q.in[d] ? (q.in[d] - 1 - first) / s + 1 : 0, (first + q.pad[d]) / s};
+}
+
+template <class T>
+void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) {
+  if (q.N == 0 || q.C == 0 || q.in_pixels() == 0) return;
+  Products<T> p;
+  p.N = q.N, p.G = q.G, p.Ks = q.Og(), p.M = q.Cg();
+  p.src = g, p.dst = x, p.bias = b;
+  p.src_plane = q.out_pixels(), p.dst_plane = q.in_pixels();
+  int64_t lead[3];
+  for (int d = 0; d < 3; ++d) {
+    lead[d] = (q.k[d] - 1) * q.dil[d] / q.stride[d];
+    p.pad.size[d] = q.out[d];
+    p.pad.front[d] = lead[d];
+    p.pad.full[d] = (q.in[d] - 1 + q.pad[d]) / q.stride[d] + lead[d] + 1;
+  }
+  p.pad.phases = 1;
+  const int64_t all = q.taps();
+  Scratch<Phase<T>> phases(q.stride[0] * q.stride[1] * q.stride[2]);
+  Scratch<int64_t> offsets(p.Ks * all), taps(all);
+  Scratch<T> weights(q.G * p.Ks * all * (2 * p.M + kMR));
+  int64_t* next_offset = offsets;
+  T* next_weight = weights;
+  p.nphases = 0;
+  for (int64_t rz = 0; rz < q.stride[0]; ++rz)
+    for (int64_t ry = 0; ry < q.stride[1]; ++ry)
+      for (int64_t rx = 0; rx < q.stride[2]; ++rx) {
+        const Residue z = residue(q, 0, rz), y = residue(q, 1, ry), v = residue(q, 2, rx);
+        if (z.count * y.count * v.count == 0) continue;
+        Phase<T>& f = phases[p.nphases++];
+        f.px.n[0] = z.count, f.px.n[1] = y.count, f.px.n[2] = v.count;
+        f.px.read[0] = p.pad.plane(), f.px.read[1] = p.pad.row();
+        f.px.base = p.pad.at(z.q + lead[0], y.q + lead[1], v.q + lead[2]);
+        f.px.write[0] = q.stride[0] * q.in[1] * q.in[2];
+        f.px.write[1] = q.stride[1] * q.in[2];
+        f.px.write[2] = q.stride[2];
+        f.px.write_base = (z.first * q.in[1] + y.first) * q.in[2] + v.first;
+        f.taps = 0;
+        f.offsets = next_offset;
+        for (int64_t t = 0; t < all; ++t) {
+          const int64_t tz = t / (q.k[1] * q.k[2]) * q.dil[0], ty = t / q.k[2] % q.k[1] * q.dil[1], tx = t % q.k[2] * q.dil[2];
+          if (tz % q.stride[0] != rz || ty % q.stride[1] != ry || tx % q.stride[2] != rx) continue;
+          taps[f.taps] = t;
+          f.offsets[f.taps++] = -(tz / q.stride[0] * p.pad.plane() + ty / q.stride[1] * p.pad.row() + tx / q.stride[2]);
+        }
+        for (int64_t o = 1; o < p.Ks; ++o)
+          for (int64_t t = 0; t < f.taps; ++t) f.offsets[o * f.taps + t] = f.offsets[t] + o * p.pad.channel();
+        f.K = p.Ks * f.taps;
+        next_offset += f.K;
+        f.weights = next_weight;
+        next_weight += q.G * p.weight_size(f);
+        const int64_t n = f.taps;
+        pack_phase(p, f, [&](int64_t group, int64_t r, int64_t k) {
+          return w[((group * p.Ks + k / n) * p.M + r) * all + taps[k % n]];
+        });
+      }
+  p.phases = phases;
+  p.run();
+}
+
+void conv_input_infer(const Call& c, Meta* m) {
+  const int rank = c.in[0]->ndim - 2;
+  infer(c, *c.in[0], c.in[0]->shape[0], c.in[1]->shape[1] * c.inum(3 * rank), m);
+}
+
+void conv_input_run(const Call& c) {
+  const ConvGeometry q = geometry(c, nullptr, c.in[0], c.in[1]);
+  floating(c.out[0]->dtype, "slow_conv_transpose2d_out_cpu", [&](auto z) {
+    using T = decltype(z);
+    transpose<T>(q, c.in[0]->ptr<T>(), c.in[1]->ptr<T>(), c.in[2] ? c.in[2]->ptr<T>() : nullptr, c.out[0]->ptr<T>());
+  });
+}
+RL_KERNEL(conv_input, 1, conv_input_infer, conv_input_run)
+
+}  // namespace
+}  // namespace rl

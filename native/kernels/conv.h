@@ -1,0 +1,258 @@
+// The engine of convolution: an implicit matrix product over a padded copy of one image.
+//
+// The image is copied once into a buffer with its zero borders, each row split into `stride` phases, so that
+// the input of every kernel tap is a contiguous run for neighbouring output pixels. A product row is then an
+// offset into that buffer (c * channel + tap), panels of 32 (16 for double) pixels are packed by plain vector copies,
+// and the micro-kernel of gemm.h does the rest. A transposed convolution is the same engine: one call per
+// phase of its stride, over the padded gradient.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include "gemm.h"
+
+namespace rl {
+namespace {
+
+// Convolution in three spatial dimensions; lower ranks have leading sizes of 1.
+struct ConvGeometry {
+  int64_t N, C, O, G;                         // images, input channels, output channels, groups
+  int64_t in[3], k[3], out[3];
+  int64_t stride[3], pad[3], dil[3];
+
+  int64_t taps() const { return k[0] * k[1] * k[2]; }
+  int64_t in_pixels() const { return in[0] * in[1] * in[2]; }
+  int64_t out_pixels() const { return out[0] * out[1] * out[2]; }
+  int64_t Cg() const { return C / G; }
+  int64_t Og() const { return O / G; }
+};
+
+constexpr int64_t kTapBlock = 192;           // of K: a panel of pixels and one of weights stay in L1
+constexpr int64_t kSlack = 64;                // elements that vector copies may read or write past an end
+
+// A padded copy of some channels: (channel, z, y, phase, q) with x = q * phases + phase.
+template <class T>
+struct Padded {
+  int64_t size[3];                            // source: depth, height, width
+  int64_t front[3];                           // zeros before
+  int64_t full[3];                            // padded sizes
+  int64_t phases;                             // interleaved columns per row
+
+  int64_t phase_pitch() const { return (full[2] + phases - 1) / phases; }
+  int64_t row() const { return phases * phase_pitch(); }
+  int64_t plane() const { return full[1] * row(); }
+  int64_t channel() const { return full[0] * plane(); }
+  int64_t at(int64_t z, int64_t y, int64_t x) const {
+    return z * plane() + y * row() + x % phases * phase_pitch() + x / phases;
+  }
+
+  void fill(const T* src, int64_t channels, T* dst) const {
+    const int64_t W = size[2], pitch = row(), per = phase_pitch();
+    for (int64_t c = 0; c < channels; ++c, src += size[0] * size[1] * W) {
+      for (int64_t z = 0; z < full[0]; ++z) {
+        const int64_t sz = z - front[0];
+        for (int64_t y = 0; y < full[1]; ++y, dst += pitch) {
+          const int64_t sy = y - front[1];
+          if (sz < 0 || sz >= size[0] || sy < 0 || sy >= size[1]) {
+            std::memset(dst, 0, static_cast<size_t>(pitch) * sizeof(T));
+            continue;
+          }
+          const T* s = src + (sz * size[1] + sy) * W;
+          if (phases == 1) {
+            const int64_t left = std::min(front[2], pitch), n = std::max<int64_t>(0, std::min(W, pitch - left));
+            for (int64_t i = 0; i < left; ++i) dst[i] = T(0);
+            std::memcpy(dst + left, s, static_cast<size_t>(n) * sizeof(T));
+            for (int64_t i = left + n; i < pitch; ++i) dst[i] = T(0);
+            continue;
+          }
+          for (int64_t r = 0; r < phases; ++r) {
+            T* d = dst + r * per;
+            // Columns q whose source q * phases + r - front is inside [0, W).
+            const int64_t lo = std::max<int64_t>(0, (front[2] - r + phases - 1) / phases);
+            const int64_t hi = std::max(lo, std::min(per, (W + front[2] - r + phases - 1) / phases));
+            const T* from = s + r - front[2];
+            for (int64_t q = 0; q < std::min(lo, per); ++q) d[q] = T(0);
+            if (phases == 2) {
+              for (int64_t q = lo; q < hi; ++q) d[q] = from[2 * q];
+            } else {
+              for (int64_t q = lo; q < hi; ++q) d[q] = from[q * phases];
+            }
+            for (int64_t q = hi; q < per; ++q) d[q] = T(0);
+          }
+        }
+      }
+    }
+  }
+};
+
+// The output pixels of one product and where the engine reads and writes them.
+struct Pixels {
+  int64_t n[3];                               // depth, height, width
+  int64_t read[2];                            // steps in the padded source per depth, per height (1 per width)
+  int64_t base;                               // of pixel (0, 0, 0)
+  int64_t write[3];                           // steps in the destination
+  int64_t write_base;
+
+  int64_t total() const { return n[0] * n[1] * n[2]; }
+  int64_t source(int64_t row) const { return base + row / n[1] * read[0] + row % n[1] * read[1]; }
+  int64_t target(int64_t row) const { return write_base + row / n[1] * write[0] + row % n[1] * write[1]; }
+  bool dense() const { return write[2] == 1 && write[1] == n[2] && write[0] == n[1] * n[2]; }
+};
+
+// Weights (rows x K) in the order the micro-kernel reads: K blocks, row panels, k, rows of the panel.
+struct PanelShape {
+  int64_t rows, K, panels, height;            // height: rows per panel, evened out (16 rows: 8 + 8, not 14 + 2)
+
+  PanelShape(int64_t rows_, int64_t K_) : rows(rows_), K(K_) {
+    panels = std::max<int64_t>(1, (rows + kMR - 1) / kMR);
+    height = (rows + panels - 1) / panels;
+  }
+  int64_t size() const { return panels * height * K; }
+  int64_t at(int64_t k0, int64_t kc, int64_t panel) const { return (k0 * panels + panel * kc) * height; }
+};
+
+// value(row, k) into panel order.
+template <class T, class Value>
+void pack_weights(const PanelShape& s, T* out, const Value& value) {
+  const int64_t blocks = (s.K + kTapBlock - 1) / kTapBlock, jobs = blocks * s.panels;
+  auto one = [&](int64_t job) {
+    const int64_t k0 = job / s.panels * kTapBlock, kc = std::min(kTapBlock, s.K - k0), p = job % s.panels;
+    T* o = out + s.at(k0, kc, p);
+    const int64_t rows = std::min(s.height, s.rows - p * s.height);
+    for (int64_t r = 0; r < rows; ++r)
+      for (int64_t k = 0; k < kc; ++k) o[k * s.height + r] = value(p * s.height + r, k0 + k);
+  };
+  if (s.size() > 65536) parallel_for(jobs, one);
+  else for (int64_t j = 0; j < jobs; ++j) one(j);
+}
+
+// Columns [j0, j0 + cols) of the implicit matrix, rows k0..k0+kc: kNR apart, one run per stretch of a row of pixels.
+template <class T>
+void pack_pixels(T* out, const T* src, const int64_t* offsets, int64_t kc, const Pixels& px, int64_t j0, int cols) {
+  constexpr int L = Simd<T>::lanes, NR = kNR<T>;
+  int64_t from[NR];
+  int to[NR], runs = 0;
+  bool wide[NR];
+  for (int j = 0; j < cols;) {
+    const int64_t row = (j0 + j) / px.n[2], x = (j0 + j) % px.n[2];
+    const int n = static_cast<int>(std::min<int64_t>(px.n[2] - x, cols - j));
+    from[runs] = px.source(row) + x;
+    to[runs] = j;
+    wide[runs++] = n > L;
+    j += n;
+  }
+  // A copy may run into the next row, which is written after it.
+  if (runs == 1) {
+    const T* s = src + from[0];
+    for (int64_t k = 0; k < kc; ++k, out += NR) {
+      Simd<T>::store(out, Simd<T>::load(s + offsets[k]));
+      Simd<T>::store(out + L, Simd<T>::load(s + offsets[k] + L));
+    }
+    return;
+  }
+  if (runs == 2) {
+    const T *s = src + from[0], *t = src + from[1];
+    T* o = out + to[1];
+    for (int64_t k = 0; k < kc; ++k, out += NR, o += NR) {
+      const int64_t at = offsets[k];
+      Simd<T>::store(out, Simd<T>::load(s + at));
+      Simd<T>::store(out + L, Simd<T>::load(s + at + L));
+      Simd<T>::store(o, Simd<T>::load(t + at));
+      Simd<T>::store(o + L, Simd<T>::load(t + at + L));
+    }
+    return;
+  }
+  for (int64_t k = 0; k < kc; ++k, out += NR) {
+    const T* s = src + offsets[k];
+    for (int i = 0; i < runs; ++i) {
+      Simd<T>::store(out + to[i], Simd<T>::load(s + from[i]));
+      if (wide[i]) Simd<T>::store(out + to[i] + L, Simd<T>::load(s + from[i] + L));
+    }
+  }
+}
+
+// out[row][pixel] = sum_k w[row][k] * src[offsets[k] + pixel] + bias[row], for row panels [p0, p1) and pixels [j0, j1).
+// `out` points at the first row's image; `ldc` is the distance between rows (channels).
+template <class T>
+void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offsets, const Pixels& px, const T* bias, T* out,
+             int64_t ldc, int64_t p0, int64_t p1, int64_t j0, int64_t j1) {
+  constexpr int NR = kNR<T>;
+  const bool dense = px.dense();
+  const int64_t rows = std::min(ws.rows, p1 * ws.height) - p0 * ws.height;
+  Scratch<T> panel(kTapBlock * NR + kSlack);
+  Scratch<T> gathered(dense ? 0 : rows * (j1 - j0));
+  T* C = dense ? out + p0 * ws.height * ldc + px.write_base + j0 : gathered.p;
+  const int64_t pitch = dense ? ldc : j1 - j0;
+  Epilogue<T> e;
+  e.row_bias = bias;
+  typename Simd<T>::vec acc[2 * kMR];
+  for (int64_t k0 = 0; k0 < ws.K; k0 += kTapBlock) {
+    const int64_t kc = std::min(kTapBlock, ws.K - k0);
+    const bool last = k0 + kc == ws.K;
+    for (int64_t j = j0; j < j1; j += NR) {
+      const int cols = static_cast<int>(std::min<int64_t>(NR, j1 - j));
+      pack_pixels<T>(panel, src, offsets + k0, kc, px, j, cols);
+      for (int64_t p = p0; p < p1; ++p) {
+        const int64_t r0 = p * ws.height;
+        const int n = static_cast<int>(std::min(ws.height, ws.rows - r0));
+        micro_dispatch<T, kMR>(n, kc, w + ws.at(k0, kc, p), 1, ws.height, panel, NR, acc);
+        write_tile<T>(acc, n, cols, C + (r0 - p0 * ws.height) * pitch + (j - j0), pitch, k0 > 0, last, e, r0, 0);
+      }
+    }
+  }
+  if (dense) return;
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* s = gathered + r * pitch;
+    T* o = out + (p0 * ws.height + r) * ldc;
+    for (int64_t j = j0; j < j1;) {
+      const int64_t row = j / px.n[2], x = j % px.n[2], n = std::min(px.n[2] - x, j1 - j);
+      T* t = o + px.target(row) + x * px.write[2];
+      if (px.write[2] == 2) {
+        for (int64_t i = 0; i < n; ++i) t[2 * i] = s[j - j0 + i];
+      } else {
+        for (int64_t i = 0; i < n; ++i) t[i * px.write[2]] = s[j - j0 + i];
+      }
+      j += n;
+    }
+  }
+}
+
+// One output channel without a product: for depthwise and other narrow groups. `w`: K weights.
+template <class T>
+void direct(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, T bias, T* out) {
+  using V = typename Simd<T>::vec;
+  constexpr int L = Simd<T>::lanes;
+  const int64_t W = px.n[2];
+  for (int64_t row = 0; row < px.n[0] * px.n[1]; ++row) {
+    const T* s = src + px.source(row);
+    T* o = out + px.target(row);
+    int64_t x = 0;
+    for (; x + 2 * L <= W && px.write[2] == 1; x += 2 * L) {
+      V a = Simd<T>::all(bias), b = a;
+      for (int64_t k = 0; k < K; ++k) {
+        const T* at = s + offsets[k] + x;
+        const V v = Simd<T>::all(w[k]);
+        a += v * Simd<T>::load(at);
+        b += v * Simd<T>::load(at + L);
+      }
+      Simd<T>::store(o + x, a);
+      Simd<T>::store(o + x + L, b);
+    }
+    for (; x < W; x += L) {
+      V a = Simd<T>::all(bias);
+      for (int64_t k = 0; k < K; ++k) a += w[k] * Simd<T>::load(s + offsets[k] + x);
+      const int64_t n = std::min<int64_t>(L, W - x);
+      if (n == L && px.write[2] == 1) {
+        Simd<T>::store(o + x, a);
+      } else {
+        T t[L];
+        Simd<T>::store(t, a);
+        for (int64_t i = 0; i < n; ++i) o[(x + i) * px.write[2]] = t[i];
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace rl

@@ -1,0 +1,267 @@
+// The weight gradient of a convolution: conv_weight(x, g), w[o,c,t] = sum_{n,p} g[n,o,p] x[n,c, p*stride - pad + t*dil].
+//
+// A product whose inner dimension is pixels: rows are (channel, tap) pairs, read as broadcasts straight from the
+// padded image, and the vector lanes are output channels, from a transposed copy of g. Images are summed within a fixed number of
+// groups, and the groups' sums are added in order.
+#include "conv_geometry.h"
+
+#include <type_traits>
+
+namespace rl {
+namespace {
+
+constexpr int64_t kPixelBlock = 320;          // a panel of g stays in L1
+
+// Columns of `s` (rows apart `pitch`) to rows: out[p][j] = s[j][p] for p in [0, n), j in [0, lanes), zero for j >= rows.
+template <class T>
+void transpose_rows(const T* s, int64_t pitch, int64_t n, int64_t rows, int64_t lanes, T* out) {
+  for (int64_t j = 0; j < lanes; j += 4) {
+    int64_t p = 0;
+    if constexpr (std::is_same_v<T, float>) {
+      typedef float F __attribute__((vector_size(16)));
+      typedef int I __attribute__((vector_size(16)));
+      if (j + 4 <= rows) {
+        const float* a = s + j * pitch;
+        for (; p + 4 <= n; p += 4) {
+          F r0, r1, r2, r3;
+          std::memcpy(&r0, a + p, 16);
+          std::memcpy(&r1, a + pitch + p, 16);
+          std::memcpy(&r2, a + 2 * pitch + p, 16);
+          std::memcpy(&r3, a + 3 * pitch + p, 16);
+          F x0 = __builtin_shuffle(r0, r1, I{0, 4, 1, 5}), x1 = __builtin_shuffle(r0, r1, I{2, 6, 3, 7});
+          F y0 = __builtin_shuffle(r2, r3, I{0, 4, 1, 5}), y1 = __builtin_shuffle(r2, r3, I{2, 6, 3, 7});
+          F z0 = __builtin_shuffle(x0, y0, I{0, 1, 4, 5}), z1 = __builtin_shuffle(x0, y0, I{2, 3, 6, 7});
+          F z2 = __builtin_shuffle(x1, y1, I{0, 1, 4, 5}), z3 = __builtin_shuffle(x1, y1, I{2, 3, 6, 7});
+          float* o = out + p * lanes + j;
+          std::memcpy(o, &z0, 16);
+          std::memcpy(o + lanes, &z1, 16);
+          std::memcpy(o + 2 * lanes, &z2, 16);
+          std::memcpy(o + 3 * lanes, &z3, 16);
+        }
+      }
+    }
+    for (; p < n; ++p)
+      for (int64_t i = j; i < j + 4 && i < lanes; ++i) out[p * lanes + i] = i < rows ? s[i * pitch + p] : T(0);
+  }
+}
+
+// acc[row][lane] += sum over the pixels of rows [r0, r1) of src[offsets[row] + pixel] * panel[pixel][lane].
+template <class T, int ROWS, int VECS>
+void weight_tile(const T* src, const int64_t* offsets, int rows, const Pixels& px, int64_t r0, int64_t r1, const T* panel,
+                 T* out, int64_t pitch) {
+  using V = typename Simd<T>::vec;
+  constexpr int L = Simd<T>::lanes;
+  V c[ROWS][VECS];
+  const T* a[ROWS];
+  for (int r = 0; r < ROWS; ++r)
+    for (int v = 0; v < VECS; ++v) c[r][v] = V{};
+  for (int64_t row = r0; row < r1; ++row) {
+    const T* s = src + px.source(row);
+    for (int r = 0; r < ROWS; ++r) a[r] = s + offsets[r < rows ? r : 0];
+    for (int64_t x = 0; x < px.n[2]; ++x, panel += VECS * L) {
+      V b[VECS];
+      for (int v = 0; v < VECS; ++v) b[v] = Simd<T>::load(panel + v * L);
+#pragma GCC unroll 16
+      for (int r = 0; r < ROWS; ++r) {
+        V y = Simd<T>::all(a[r][x]);
+        for (int v = 0; v < VECS; ++v) c[r][v] += y * b[v];
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r) {
+    if (r >= rows) continue;
+    for (int v = 0; v < VECS; ++v) {
+      T* o = out + r * pitch + v * L;
+      Simd<T>::store(o, Simd<T>::load(o) + c[r][v]);
+    }
+  }
+}
+
+template <class T, int VECS>
+void weight_tiles(int rows, const T* src, const int64_t* offsets, const Pixels& px, int64_t r0, int64_t r1, const T* panel,
+                  T* out, int64_t pitch) {
+  constexpr int kHalf = (kMR + 1) / 2;
+  if (rows > kHalf) weight_tile<T, kMR, VECS>(src, offsets, rows, px, r0, r1, panel, out, pitch);
+  else if (rows > 2) weight_tile<T, kHalf, VECS>(src, offsets, rows, px, r0, r1, panel, out, pitch);
+  else weight_tile<T, 2, VECS>(src, offsets, rows, px, r0, r1, panel, out, pitch);
+}
+
+// Narrow groups (depthwise): dot products along rows of pixels, a block of taps at a time.
+template <class T>
+void weight_dots(const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* g, T* out) {
+  using V = typename Simd<T>::vec;
+  using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  typedef I Mask __attribute__((vector_size(kVectorBytes)));
+  constexpr int L = Simd<T>::lanes, B = 10;
+  const int64_t W = px.n[2];
+  Mask lane;
+  for (int i = 0; i < L; ++i) lane[i] = i;
+  const Mask keep = lane < (Mask{} + static_cast<I>(W % L));
+  for (int64_t k0 = 0; k0 < K; k0 += B) {
+    const int n = static_cast<int>(std::min<int64_t>(B, K - k0));
+    V acc[B] = {};
+    for (int64_t row = 0; row < px.n[0] * px.n[1]; ++row) {
+      const T *s = src + px.source(row), *y = g + row * W;
+      const T* a[B];
+      for (int t = 0; t < B; ++t) a[t] = s + offsets[k0 + (t < n ? t : 0)];
+      int64_t x = 0;
+      for (; x + L <= W; x += L) {
+        const V v = Simd<T>::load(y + x);
+#pragma GCC unroll 16
+        for (int t = 0; t < B; ++t) acc[t] += v * Simd<T>::load(a[t] + x);
+      }
+      if (x < W) {
+        T tail[L] = {};
+        std::memcpy(tail, y + x, static_cast<size_t>(W - x) * sizeof(T));
+        const V v = Simd<T>::load(tail);
+#pragma GCC unroll 16
+        for (int t = 0; t < B; ++t) acc[t] += v * (keep ? Simd<T>::load(a[t] + x) : V{});
+      }
+    }
+    for (int t = 0; t < n; ++t) {
+      T sum = 0;
+      for (int i = 0; i < L; ++i) sum += acc[t][i];
+      out[k0 + t] += sum;
+    }
+  }
+}
+
+template <class T>
+struct WeightGradient {
+  const ConvGeometry& q;
+  const T *x, *g;
+  Padded<T> pad;
+  Pixels px;
+  const int64_t* offsets;                     // (Cg * taps)
+
+  // Adds images [n0, n1), channels [c0, c1) of group `group` into out (O, Cg, taps).
+  void add(int64_t n0, int64_t n1, int64_t group, int64_t c0, int64_t c1, T* out) const {
+    constexpr int L = Simd<T>::lanes, NR = kNR<T>;
+    const int64_t taps = q.taps(), K = (c1 - c0) * taps, Og = q.Og(), pixels = q.out_pixels();
+    const int64_t wide = (Og + L - 1) / L * L;
+    const bool narrow = Og <= 2;
+    Scratch<T> padded((c1 - c0) * pad.channel() + kSlack);
+    Scratch<T> part(narrow ? Og * K : K * wide);
+    std::fill(part.p, part.p + (narrow ? Og * K : K * wide), T(0));
+    const int64_t image_rows = px.n[0] * px.n[1];
+    const int64_t per = std::max<int64_t>(1, kPixelBlock / std::max<int64_t>(1, px.n[2]));
+    Scratch<T> panel(per * px.n[2] * NR);
+    for (int64_t n = n0; n < n1; ++n) {
+      pad.fill(x + ((n * q.G + group) * q.Cg() + c0) * q.in_pixels(), c1 - c0, padded);
+      const T* gn = g + (n * q.G + group) * Og * pixels;
+      if (narrow) {
+        for (int64_t o = 0; o < Og; ++o) weight_dots<T>(padded, offsets, K, px, gn + o * pixels, part + o * K);
+        continue;
+      }
+      for (int64_t r0 = 0; r0 < image_rows; r0 += per) {
+        const int64_t r1 = std::min(image_rows, r0 + per), count = (r1 - r0) * px.n[2];
+        for (int64_t o = 0; o < wide; o += NR) {
+          const int64_t lanes = std::min<int64_t>(NR, wide - o);
+          transpose_rows<T>(gn + o * pixels + r0 * px.n[2], pixels, count, Og - o, lanes, panel);
+          for (int64_t k = 0; k < K; k += kMR) {
+            const int rows = static_cast<int>(std::min<int64_t>(kMR, K - k));
+            if (lanes == NR) weight_tiles<T, 2>(rows, padded, offsets + k, px, r0, r1, panel, part + k * wide + o, wide);
+            else weight_tiles<T, 1>(rows, padded, offsets + k, px, r0, r1, panel, part + k * wide + o, wide);
+          }
+        }
+      }
+    }
+    for (int64_t o = 0; o < Og; ++o) {
+      T* to = out + ((group * Og + o) * q.Cg() + c0) * taps;
+      for (int64_t k = 0; k < K; ++k) to[k] = narrow ? part[o * K + k] : part[k * wide + o];
+    }
+  }
+};
+
+template <class T>
+void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
+  const int64_t size = q.O * q.Cg() * q.taps();
+  if (size == 0) return;
+  if (q.N == 0 || q.out_pixels() == 0) {
+    std::fill(w, w + size, T(0));
+    return;
+  }
+  WeightGradient<T> job{q, x, g, padded_input<T>(q), {}, nullptr};
+  job.px = output_pixels(q, job.pad);
+  Scratch<int64_t> offsets(q.Cg() * q.taps());
+  tap_offsets(q, job.pad, q.Cg(), offsets);
+  job.offsets = offsets;
+  // Cut by groups, then by images while their partial sums are small, then by channels.
+  const int64_t work = q.N * q.out_pixels() * size;
+  const int64_t jobs = std::min<int64_t>(16, 1 + work / 1000000);
+  int64_t images = std::min({q.N, (jobs + q.G - 1) / q.G, std::max<int64_t>(1, 1048576 / size)});
+  int64_t cuts = std::min(q.Cg(), (jobs + q.G * images - 1) / (q.G * images));
+  const int64_t per = (q.Cg() + cuts - 1) / cuts;
+  cuts = (q.Cg() + per - 1) / per;
+  Scratch<T> sums(images > 1 ? images * size : 0);
+  T* to = images > 1 ? sums.p : w;
+  parallel_for(images * q.G * cuts, [&](int64_t i) {
+    const int64_t part = i / (q.G * cuts), group = i / cuts % q.G, c0 = i % cuts * per;
+    job.add(q.N * part / images, q.N * (part + 1) / images, group, c0, std::min(q.Cg(), c0 + per), to + part * size);
+  });
+  if (images == 1) return;
+  const int64_t chunk = 16384;
+  parallel_for((size + chunk - 1) / chunk, [&](int64_t i) {
+    for (int64_t k = i * chunk; k < std::min(size, (i + 1) * chunk); ++k) {
+      T s = sums[k];
+      for (int64_t n = 1; n < images; ++n) s += sums[n * size + k];
+      w[k] = s;
+    }
+  });
+}
+
+void conv_weight_infer(const Call& c, Meta* m) {
+  const int rank = c.in[0]->ndim - 2;
+  infer(c, *c.in[0], c.in[1]->shape[1], c.in[0]->shape[1] / c.inum(3 * rank), m);
+}
+
+void conv_weight_run(const Call& c) {
+  const ConvGeometry q = geometry(c, c.in[0], c.in[1], nullptr);
+  floating(c.out[0]->dtype, "slow_conv2d_grad_weight", [&](auto z) {
+    using T = decltype(z);
+    weight_gradient<T>(q, c.in[0]->ptr<T>(), c.in[1]->ptr<T>(), c.out[0]->ptr<T>());
+  });
+}
+RL_KERNEL(conv_weight, 1, conv_weight_infer, conv_weight_run)
+
+// channel_sum(g): the bias gradient, a sum over everything but dimension 1.
+void channel_sum_infer(const Call& c, Meta* m) {
+  m->dtype = c.in[0]->dtype;
+  m->ndim = 1;
+  m->shape[0] = c.in[0]->shape[1];
+}
+
+void channel_sum_run(const Call& c) {
+  const Array& g = *c.in[0];
+  const int64_t N = g.shape[0], C = g.shape[1], S = N > 0 && C > 0 ? g.numel / (N * C) : 0;
+  floating(g.dtype, "sum_cpu", [&](auto z) {
+    using T = decltype(z);
+    T* out = c.out[0]->ptr<T>();
+    const T* p = g.ptr<T>();
+    const int64_t per = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, N * S));
+    parallel_for((C + per - 1) / per, [&](int64_t job) {
+      for (int64_t i = job * per; i < std::min(C, (job + 1) * per); ++i) {
+        double total = 0;
+        for (int64_t n = 0; n < N; ++n) {
+          const T* s = p + (n * C + i) * S;
+          for (int64_t k = 0; k < S; k += 1024) {
+            T lane[32] = {}, sum = 0;
+            const int64_t end = std::min<int64_t>(S, k + 1024);
+            int64_t j = k;
+            for (; j + 32 <= end; j += 32)
+              for (int l = 0; l < 32; ++l) lane[l] += s[j + l];
+            for (; j < end; ++j) sum += s[j];
+            for (int l = 0; l < 32; ++l) sum += lane[l];
+            total += sum;
+          }
+        }
+        out[i] = static_cast<T>(total);
+      }
+    });
+  });
+}
+RL_KERNEL(channel_sum, 1, channel_sum_infer, channel_sum_run)
+
+}  // namespace
+}  // namespace rl

@@ -1,0 +1,127 @@
+"""Convolutions: every rank, stride, padding, dilation, groups, unbatched and odd sizes."""
+
+from __future__ import annotations
+
+from .harness import ErrorRow, Row
+
+
+def conv(label, x, w, bias=True, name=None, **kw):
+    """A row for conv{rank}d; `bias` adds a bias of as many elements as the weight has rows."""
+    rank = len(w) - 2
+    name = name or f"conv{rank}d"
+    dtypes = kw.pop("dtypes", ("float32", "float64"))
+    tolerance = {k: kw.pop(k) for k in ("rtol", "atol", "second") if k in kw}
+    if bias:
+        return Row("conv", lambda T, x, w, b: getattr(T, name)(x, w, b, **kw), lambda r: (r(*x), r(*w), r(w[0])),
+                   f"{rank}d-{label}", dtypes=dtypes, **tolerance)  # fmt: skip
+    return Row("conv", lambda T, x, w: getattr(T, name)(x, w, **kw), lambda r: (r(*x), r(*w)), f"{rank}d-{label}", dtypes=dtypes,
+               **tolerance)  # fmt: skip
+
+
+def transposed(label, x, w, bias=True, **kw):
+    rank = len(w) - 2
+    name, channels = f"conv_transpose{rank}d", w[1] * kw.get("groups", 1)
+    if bias:
+        return Row("conv_input", lambda T, x, w, b: getattr(T, name)(x, w, b, **kw), lambda r: (r(*x), r(*w), r(channels)),
+                   f"{rank}d-{label}", atol=3e-5)  # fmt: skip
+    return Row("conv_input", lambda T, x, w: getattr(T, name)(x, w, **kw), lambda r: (r(*x), r(*w)), f"{rank}d-{label}", atol=3e-5)
+
+
+# Sums of a few thousand products of normal numbers: PyTorch's own float32 error is of this size.
+LONG = dict(rtol=1e-4, atol=3e-4)
+
+ROWS = [
+    conv("plain", (2, 3, 8, 9), (4, 3, 3, 3)),
+    conv("no-bias", (2, 3, 8, 9), (4, 3, 3, 3), bias=False),
+    conv("unbatched", (3, 8, 9), (4, 3, 3, 3)),
+    conv("pad", (2, 3, 7, 5), (17, 3, 3, 3), padding=1),
+    conv("stride", (2, 3, 11, 10), (5, 3, 3, 3), stride=2, padding=1),
+    conv("stride-leftover", (2, 3, 12, 13), (5, 3, 3, 3), stride=(3, 4), padding=(0, 1)),
+    conv("stride-over-kernel", (2, 3, 12, 13), (5, 3, 1, 2), stride=(3, 4)),
+    conv("dilation", (2, 3, 11, 12), (5, 3, 3, 2), dilation=(2, 3), padding=2),
+    conv("dilation-stride", (2, 3, 13, 14), (5, 3, 3, 3), dilation=(2, 3), stride=(2, 2), padding=(3, 1)),
+    conv("same", (2, 3, 8, 9), (4, 3, 4, 3), padding="same"),
+    conv("same-dilated", (2, 3, 8, 9), (4, 3, 4, 2), padding="same", dilation=(1, 3)),
+    conv("valid", (2, 3, 8, 9), (4, 3, 4, 3), padding="valid"),
+    conv("wide-pad", (2, 3, 4, 5), (4, 3, 3, 3), padding=4),
+    conv("groups", (2, 6, 7, 8), (9, 2, 3, 3), groups=3, padding=1),
+    conv("groups-wide", (2, 8, 7, 8), (40, 4, 3, 3), groups=2, padding=1),
+    conv("depthwise", (2, 5, 9, 20), (5, 1, 3, 3), groups=5, padding=1),
+    conv("depthwise-stride", (2, 5, 9, 40), (5, 1, 5, 5), groups=5, padding=2, stride=2),
+    conv("depthwise-multiplier", (2, 4, 9, 37), (12, 1, 3, 3), groups=4, padding=1),
+    conv("pointwise", (2, 19, 5, 7), (23, 19, 1, 1)),
+    conv("pointwise-stride", (2, 19, 5, 7), (23, 19, 1, 1), stride=2),
+    conv("one-pixel", (3, 4, 3, 3), (5, 4, 3, 3)),
+    conv("lenet", (3, 6, 14, 14), (16, 6, 5, 5), **LONG),
+    conv("alexnet", (1, 3, 39, 43), (33, 3, 11, 11), stride=4, padding=2, **LONG),
+    conv("k-blocks", (2, 40, 9, 9), (18, 40, 3, 3), padding=1, **LONG),
+    conv("pixel-blocks", (1, 2, 80, 70), (260, 2, 3, 3), padding=1, second=False, **LONG),
+    conv("small-image-many-channels", (1, 40, 4, 4), (130, 40, 3, 3), padding=1, **LONG),
+    conv("many-images", (21, 2, 6, 6), (4, 2, 3, 3), **LONG),
+    conv("empty-batch", (0, 3, 8, 9), (4, 3, 3, 3)),
+    conv("half", (2, 3, 8, 9), (4, 3, 3, 3), dtypes=("bfloat16", "float16"), rtol=2e-2, atol=2e-2),
+    Row("conv", lambda T, x, w: T.conv2d(x, w), lambda r: (r(2, 3, 8, 9), r(4, 3, 3, 3)), "int", dtypes=("int64",)),
+    conv("plain", (2, 3, 20), (4, 3, 3)),
+    conv("unbatched", (3, 20), (4, 3, 3), stride=2),
+    conv("long", (2, 3, 700), (4, 3, 9), padding=4, dilation=2, **LONG),
+    conv("groups", (2, 6, 20), (4, 3, 3), groups=2, padding="same"),
+    conv("plain", (2, 3, 5, 6, 7), (4, 3, 3, 2, 3)),
+    conv("stride", (2, 3, 7, 6, 7), (4, 3, 3, 3, 3), stride=(2, 1, 2), padding=1),
+    conv("dilation-groups", (2, 4, 7, 8, 7), (6, 2, 2, 3, 2), dilation=(2, 1, 3), padding=(1, 0, 2), groups=2),
+    conv("unbatched", (3, 5, 6, 7), (4, 3, 3, 3, 3)),
+    transposed("plain", (2, 4, 5, 6), (4, 3, 3, 3)),
+    transposed("no-bias", (2, 4, 5, 6), (4, 17, 3, 3), bias=False),
+    transposed("unbatched", (4, 5, 6), (4, 3, 3, 3)),
+    transposed("stride", (2, 4, 5, 6), (4, 3, 3, 3), stride=2, padding=1, output_padding=1),
+    transposed("stride-over-kernel", (2, 4, 5, 6), (4, 3, 2, 2), stride=3, output_padding=(1, 2)),
+    transposed("dilation-groups", (2, 4, 5, 6), (4, 3, 3, 2), stride=(2, 3), padding=1, dilation=(3, 2), groups=2),
+    transposed("output-padding-dilation", (2, 4, 5, 6), (4, 3, 3, 3), dilation=2, output_padding=1),
+    transposed("stride", (2, 4, 9), (4, 3, 4), stride=2, padding=1),
+    transposed("unbatched", (4, 9), (4, 3, 4), stride=2, padding=1),
+    transposed("stride", (1, 4, 3, 4, 3), (4, 2, 3, 2, 3), stride=2, padding=(1, 0, 1)),
+]
+
+
+def raises(label, x, w, b=None, name="conv2d", **kw):
+    return ErrorRow("conv", lambda T: getattr(T, name)(T.ones(*x), T.ones(*w), None if b is None else T.ones(*b), **kw), label)
+
+
+IMAGE, KERNEL = (1, 3, 8, 8), (4, 3, 3, 3)
+ERRORS = [
+    raises("rank", (8, 8), KERNEL),
+    raises("rank-1d", (8,), (4, 3, 3), name="conv1d"),
+    raises("rank-3d", (8, 8), (4, 3, 3, 3, 3), name="conv3d"),
+    raises("weight-rank", IMAGE, (4, 3, 3)),
+    raises("channels", IMAGE, (4, 2, 3, 3)),
+    raises("channels-unbatched", (3, 8, 8), (4, 2, 3, 3)),
+    raises("channels-groups", IMAGE, KERNEL, groups=2),
+    raises("large-kernel", (1, 3, 2, 2), KERNEL),
+    raises("large-dilated-kernel", (1, 3, 4, 4), KERNEL, dilation=2),
+    raises("large-kernel-1d", (1, 3, 2), (4, 3, 3), name="conv1d"),
+    raises("empty-image", (1, 3, 0, 8), KERNEL),
+    raises("empty-kernel", IMAGE, (4, 3, 0, 3)),
+    raises("bias", IMAGE, KERNEL, (5,)),
+    raises("bias-rank", IMAGE, KERNEL, (4, 1)),
+    raises("stride", IMAGE, KERNEL, stride=0),
+    raises("padding", IMAGE, KERNEL, padding=-1),
+    raises("dilation", IMAGE, KERNEL, dilation=0),
+    raises("groups", IMAGE, KERNEL, groups=0),
+    raises("groups-weight", IMAGE, (4, 1, 3, 3), groups=3),
+    raises("strides", IMAGE, KERNEL, stride=(1, 1, 1)),
+    raises("paddings", IMAGE, KERNEL, padding=(1, 1, 1)),
+    raises("dilations", IMAGE, KERNEL, dilation=(1, 1, 1)),
+    raises("same-stride", IMAGE, KERNEL, stride=2, padding="same"),
+    raises("padding-name", IMAGE, KERNEL, padding="foo"),
+    ErrorRow("conv", lambda T: T.conv2d(T.ones(*IMAGE).double(), T.ones(*KERNEL)), "dtype"),
+    ErrorRow("conv", lambda T: T.conv2d(T.ones(*IMAGE), T.ones(*KERNEL).double()), "weight-dtype"),
+    ErrorRow("conv", lambda T: T.conv2d(T.ones(*IMAGE), T.ones(*KERNEL), T.ones(4).double()), "bias-dtype"),
+    raises("transposed-channels", IMAGE, (4, 2, 3, 3), name="conv_transpose2d"),
+    raises("transposed-rank", (8, 8), (4, 2, 3, 3), name="conv_transpose2d"),
+    raises("transposed-bias", (1, 4, 8, 8), (4, 2, 3, 3), (3,), name="conv_transpose2d"),
+    raises("output-padding", (1, 4, 8, 8), (4, 2, 3, 3), name="conv_transpose2d", output_padding=1),
+    raises("output-padding-1d", (1, 4, 8), (4, 2, 3), name="conv_transpose1d", output_padding=1),
+    raises("output-padding-3d", (1, 4, 8, 8, 8), (4, 2, 3, 3, 3), name="conv_transpose3d", output_padding=1),
+    raises("negative-output-padding", (1, 4, 8, 8), (4, 2, 3, 3), name="conv_transpose2d", output_padding=-1),
+    raises("no-output", (1, 4, 1, 1), (4, 2, 1, 1), name="conv_transpose2d", padding=1),
+    raises("transposed-groups", (1, 4, 8, 8), (4, 2, 3, 3), name="conv_transpose2d", groups=3),
+]
