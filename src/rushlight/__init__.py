@@ -4,6 +4,7 @@ from . import autograd as autograd
 from . import nn as nn
 from . import optim as optim
 from . import random as random
+from . import utils as utils
 from ._config import *  # noqa: F403
 from ._device import device as device
 from ._dtypes import *  # noqa: F403
