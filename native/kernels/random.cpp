@@ -45,6 +45,7 @@ void draw_words(const Array& out, Generator& g, const F& fn) {
 }
 
 inline uint64_t join(const uint32_t* w) { return static_cast<uint64_t>(w[0]) << 32 | w[1]; }
+inline float unit24(uint32_t w) { return static_cast<float>(static_cast<int32_t>(w & 0xffffffu)) * 0x1p-24f; }
 inline double unit53(const uint32_t* w) {
   // Signed, because only that conversion has a vector instruction before AVX-512.
   return static_cast<double>(static_cast<int64_t>(join(w) & Generator::kMask53)) * 0x1p-53;
@@ -55,23 +56,25 @@ inline double unit53(const uint32_t* w) {
 template <class T>
 constexpr int kDigits = std::is_same_v<T, float16> ? 11 : std::is_same_v<T, bfloat16> ? 8 : std::numeric_limits<T>::digits;
 
-// uniform(out, state, from, to): x (to - from) + from, the product and the sum rounded once.
+// uniform(out, state, from, to): x (to - from) + from, the product and the sum rounded once; what is rounded up to
+// the end becomes the start. Half types compute in float32.
 void uniform_run(const Call& c) {
   Generator g(*c.out[1]);
   any_floating(c.out[0]->dtype, "check_uniform_bounds", [&](auto z) {
     using T = decltype(z);
     if constexpr (std::is_same_v<T, double>) {
-      const double from = c.fnum(0), span = c.fnum(1) - from;
-      draw_words<T, 2>(*c.out[0], g, [=](const uint32_t* w) { return __builtin_fma(unit53(w), span, from); });
+      const double from = c.fnum(0), to = c.fnum(1), span = to - from;
+      draw_words<T, 2>(*c.out[0], g, [=](const uint32_t* w) {
+        const double value = __builtin_fma(unit53(w), span, from);
+        return value >= to ? from : value;
+      });
     } else {
-      const T from = store_as<T>(c.fnum(0)), to = store_as<T>(c.fnum(1));
-      const float base = load_float(from);
-      const float span = load_float(store_as<T>(load_float(to) - base));
-      constexpr uint32_t mask = (1u << kDigits<T>) - 1;
-      constexpr float scale = 1.0f / static_cast<float>(1u << kDigits<T>);
+      const float from = static_cast<float>(c.fnum(0)), span = static_cast<float>(c.fnum(1)) - from;
+      const T low = store_as<T>(from);
+      const float high = load_float(store_as<T>(c.fnum(1)));
       draw_words<T, 1>(*c.out[0], g, [=](const uint32_t* w) {
-        const float x = static_cast<float>(static_cast<int32_t>(*w & mask)) * scale;
-        return store_as<T>(__builtin_fmaf(x, span, base));
+        const T value = store_as<T>(__builtin_fmaf(unit24(*w), span, from));
+        return load_float(value) >= high ? low : value;
       });
     }
   });
@@ -148,20 +151,6 @@ inline void box_muller(double* p, double mean, double std) {
   }
 }
 
-// Half types round after every step.
-template <class T>
-inline void box_muller(T* p, T mean, T std) {
-  auto f = [](T v) { return load_float(v); };
-  auto h = [](double v) { return store_as<T>(v); };
-  for (int k = 0; k < 8; ++k) {
-    const T u1 = h(1.0f - f(p[k])), u2 = p[k + 8];
-    const T radius = h(std::sqrt(f(h(-2.0f * f(h(std::log(f(u1))))))));
-    const T theta = h(6.28318530717958647692 * static_cast<double>(f(u2)));
-    p[k] = h(f(h(f(h(f(radius) * f(h(std::cos(f(theta)))))) * f(std))) + f(mean));
-    p[k + 8] = h(f(h(f(h(f(radius) * f(h(std::sin(f(theta)))))) * f(std))) + f(mean));
-  }
-}
-
 template <class T>
 void fill_unit(T* p, int64_t n, Generator& g) {
   constexpr int words = std::is_same_v<T, double> ? 2 : 1;
@@ -173,26 +162,23 @@ void fill_unit(T* p, int64_t n, Generator& g) {
       if constexpr (words == 2) {
         p[i + k] = unit53(w + 2 * k);
       } else {
-        constexpr uint32_t mask = (1u << kDigits<T>) - 1;
-        constexpr float scale = 1.0f / static_cast<float>(1u << kDigits<T>);
-        p[i + k] = store_as<T>(static_cast<float>(static_cast<int32_t>(w[k] & mask)) * scale);
+        p[i + k] = unit24(w[k]);
       }
     }
   }
 }
 
 template <class T>
-void normal_blocks(const Array& out, Generator& g, double mean, double std) {
-  T* p = out.ptr<T>();
-  const T m = store_as<T>(mean), s = store_as<T>(std);
-  const int64_t n = out.numel, blocks = n / 16;
-  fill_unit(p, n, g);
+void normal_blocks(T* p, int64_t n, Generator& g, double mean, double std, bool draw_rest) {
+  const T m = static_cast<T>(mean), s = static_cast<T>(std);
+  const int64_t blocks = n / 16;
+  fill_unit(p, draw_rest ? n : blocks * 16, g);
   constexpr int64_t kPer = 1024;
   parallel_for((blocks + kPer - 1) / kPer, [&](int64_t k) {
     const int64_t end = blocks < (k + 1) * kPer ? blocks : (k + 1) * kPer;
     for (int64_t b = k * kPer; b < end; ++b) box_muller(p + 16 * b, m, s);
   });
-  if (n % 16) {                               // the last 16 are drawn again
+  if (n % 16) {                               // the last 16 are drawn again, whether or not the rest was (PyTorch's halfs)
     fill_unit(p + n - 16, 16, g);
     box_muller(p + n - 16, m, s);
   }
@@ -205,8 +191,16 @@ void normal_run(const Call& c) {
   const double mean = c.fnum(0), std = c.fnum(1);
   any_floating(out.dtype, "normal_kernel_cpu", [&](auto z) {
     using T = decltype(z);
-    if (out.numel >= 16 && out.contiguous()) normal_blocks<T>(out, g, mean, std);
-    else draw<T>(out, [&] { return store_as<T>(__builtin_fma(g.normal(), std, mean)); });
+    if (out.numel < 16 || !out.contiguous())
+      draw<T>(out, [&] { return store_as<T>(__builtin_fma(g.normal(), std, mean)); });
+    else if constexpr (std::is_same_v<T, float> || std::is_same_v<T, double>)
+      normal_blocks(out.ptr<T>(), out.numel, g, mean, std, true);
+    else {                                    // half types: float32, rounded at the end
+      Scratch<float> values(out.numel);
+      normal_blocks<float>(values, out.numel, g, mean, std, false);
+      T* p = out.ptr<T>();
+      for (int64_t i = 0; i < out.numel; ++i) p[i] = store_as<T>(values[i]);
+    }
   });
 }
 RL_KERNEL_ANY(random_normal, 2, nullptr, normal_run)
@@ -323,7 +317,7 @@ void bernoulli_tensor_run(const Call& c) {
         } else {
           const float q = load_float(p[from]);
           if (!(q >= 0 && q <= 1)) throw std::runtime_error("Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this error message be improved?  If so, please report an enhancement request to PyTorch.)");
-          hit = static_cast<float>(g.next32() & 0xffffffu) * 0x1p-24f < q;
+          hit = unit24(g.next32()) < q;
         }
         o[at] = store_integer<T>(hit);
       });

@@ -1,9 +1,13 @@
 """rushlight: a small torch that burns fast."""
 
+from . import autograd as autograd
+from . import nn as nn
 from . import random as random
+from ._config import *  # noqa: F403
 from ._device import device as device
 from ._dtypes import *  # noqa: F403
 from ._random import *  # noqa: F403
+from ._version import __version__ as __version__
 from .autograd.grad_mode import *  # noqa: F403
 from .autograd.interop import from_numpy as from_numpy
 from .autograd.printing import get_printoptions as get_printoptions

@@ -105,7 +105,7 @@ class iinfo:
         if type.is_floating_point or type is bool_:
             raise TypeError(f"torch.iinfo() requires an integer input type. Use torch.finfo to handle '{type!r}'")
         info = np.iinfo(type.numpy)
-        self.dtype, self.bits, self.max, self.min = type.name, info.bits, int(info.max), int(info.min)
+        self.dtype, self.bits, self.max, self.min = type.name, info.bits, info.max, info.min
 
     def __repr__(self):
         return f"iinfo(min={self.min:g}, max={self.max:g}, dtype={self.dtype})"

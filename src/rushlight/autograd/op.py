@@ -27,7 +27,7 @@ import inspect
 import re
 
 from .. import _native
-from .node import FREED, FREED_MESSAGE, AccumulateGrad, Node, overwritten_message
+from .node import FREED_MESSAGE, AccumulateGrad, Node, overwritten_message
 
 __all__ = ["Op", "OpNode", "op", "REGISTRY"]
 
@@ -40,13 +40,13 @@ ARG, OUT, SHAPE, DTYPE, LAYOUT, ATTR, NEEDS, ARGS = range(8)
 class Plan:
     """What to save and which rules to run, for one pattern of inputs that need gradients."""
 
-    __slots__ = ("indices", "saves", "rules", "tensor_saves")
+    __slots__ = ("indices", "saves", "rules", "joint")
 
-    def __init__(self, indices, saves, rules):
+    def __init__(self, indices, saves, rules, joint):
         self.indices = indices  # positions of the arguments that get an edge
-        self.saves = saves  # [(kind, key)]
-        self.rules = rules  # per edge: (rule, positional slots, {keyword: slot}), or one joint entry
-        self.tensor_saves = any(kind in (ARG, OUT, ARGS) for kind, _ in saves)
+        self.saves = saves  # ((kind, key), ...)
+        self.rules = rules  # per edge: (rule, slots of its arguments, names of the last ones); or one joint entry
+        self.joint = joint
 
 
 class Op:
@@ -93,7 +93,7 @@ class Op:
                 keyword[p.name] = slot
             else:
                 positional.append(slot)
-        return rule, positional, keyword
+        return rule, (*positional, *keyword.values()), tuple(keyword) or None
 
     def _resolve(self, name):
         if name in self.arg_names:
@@ -125,7 +125,7 @@ class Op:
                         raise NotImplementedError(f"the derivative of {self.name} with respect to {name!r} is not defined")
                     raise RuntimeError(f"the derivative for '{self.name}' is not implemented.")
                 rules.append(self._slots(rule, saves) if callable(rule) else None)
-        plan = self.plans[mask] = Plan(tuple(indices), tuple(saves), rules)
+        plan = self.plans[mask] = Plan(tuple(indices), tuple(saves), tuple(rules), self.joint_rule is not None)
         return plan
 
 
@@ -137,68 +137,21 @@ class OpNode(Node):
     def name(self):
         return self.op.grad_name
 
-    def _values(self):
-        saved = self.saved
-        if saved is FREED:
-            raise RuntimeError(FREED_MESSAGE)
-        values = []
-        for (kind, _), item in zip(self.plan.saves, saved, strict=True):
-            if kind == ARG and type(item) is tuple:
-                values.append(self._check(item))
-            elif kind == OUT:
-                outs = [self._output(nr, pair) if type(pair) is tuple else pair for nr, pair in enumerate(item)]
-                values.append(outs[0] if self.num_outputs == 1 else tuple(outs))
-            elif kind == ARGS:
-                values.append(tuple(self._check(i) if type(i) is tuple else i for i in item))
-            else:
-                values.append(item)
-        return values
-
-    @staticmethod
-    def _check(entry):
-        tensor, version = entry
-        now = tensor._a.version
-        if now != version:
-            raise RuntimeError(overwritten_message(tensor, now, version))
-        return tensor
-
-    def _output(self, nr, pair):
-        array, version = pair
-        t = _native.wrap(array)
-        if array.dtype.is_floating_point:
-            t._node, t._output_nr, t._requires_grad = self, nr, True
-        if array.version != version:
-            raise RuntimeError(overwritten_message(t, array.version, version, producer=self))
-        return t
-
     def apply(self, grads, needed):
-        plan = self.plan
-        values = self._values() if plan.saves else ()
-        g = grads[0] if self.num_outputs == 1 else tuple(grads)
-        op = self.op
-        if op.joint_rule is not None:
-            rule, positional, keyword = plan.rules[0]
-            result = rule(g, *[values[s] for s in positional], **{k: values[s] for k, s in keyword.items()})
-            if type(result) is not tuple:
-                result = (result,)
-            # A rule may return one gradient per input, or only one if there is one.
-            out = [result[i] if i < len(result) else None for i in plan.indices] if len(result) > 1 else [result[0]]
-        else:
-            out = []
-            for slot, entry in enumerate(plan.rules):
-                if entry is None or not (needed is None or needed[slot]):
-                    out.append(None)
-                    continue
-                rule, positional, keyword = entry
-                if keyword:
-                    out.append(rule(g, *[values[s] for s in positional], **{k: values[s] for k, s in keyword.items()}))
-                else:
-                    out.append(rule(g, *[values[s] for s in positional]))
+        out = _native.apply_rules(self, grads, needed)
         if self.input_meta is not None:
             for slot, (shape, dtype) in self.input_meta.items():
                 if out[slot] is not None:
                     out[slot] = fit(out[slot], shape, dtype)
         return out
+
+    # apply_rules calls these two to raise.
+
+    def _raise_freed(self):
+        raise RuntimeError(FREED_MESSAGE)
+
+    def _raise_overwritten(self, tensor, now, expected, is_output):
+        raise RuntimeError(overwritten_message(tensor, now, expected, producer=self if is_output else None))
 
 
 def fit(g, shape, dtype):

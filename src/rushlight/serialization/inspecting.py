@@ -1,0 +1,271 @@
+"""What is in a checkpoint: every tensor's name, shape, dtype and size, without executing anything.
+
+Whole models are read too: classes become inert records, and a module's tensors get the names that `state_dict` gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from pickle import UnpicklingError
+
+import numpy as np
+
+from .. import _dtypes
+from .archive import ArchiveError
+from .layouts import storage_size
+from .load import _archive_message, open_layout
+from .names import FOREIGN, STORAGES
+from .source import open_source
+from .storages import Storage, StorageType, check_geometry, rebuild_tensor, whole_numbers
+from .unpickler import Builder, Unpickler
+
+__all__ = ["inspect", "TensorInfo"]
+
+
+@dataclasses.dataclass
+class TensorInfo:
+    """One tensor of a checkpoint. `load()` reads its values, all else is known from the description alone."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    itemsize: int
+    requires_grad: bool = False
+    storage: str = ""  # tensors with the same one share memory
+    read: Callable | None = dataclasses.field(default=None, repr=False, compare=False)
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.count * self.itemsize
+
+    def load(self):
+        """The tensor; None if rushlight has no such element type."""
+        return self.read() if self.read is not None else None
+
+    def statistics(self) -> tuple[float, float] | None:
+        """(mean, standard deviation over all elements); None for an empty tensor or an unknown element type."""
+        t = self.load()
+        if t is None or not t.numel():
+            return None
+        values = t.detach().to(_dtypes.float64).numpy()
+        with np.errstate(all="ignore"):
+            return float(values.mean()), float(values.std())
+
+
+class _Name:
+    def __init__(self, path):
+        self.path = path
+
+    def __repr__(self):
+        return self.path
+
+
+class _Record:
+    """An object of some class that is not created."""
+
+    def __init__(self, path):
+        self.path, self.state, self.items, self.pairs = path, None, [], []
+
+
+class _Foreign:
+    """Memory with an element type that rushlight has not."""
+
+    def __init__(self, storage_type, key, numel):
+        self.name, self.key, self.numel = storage_type.name, key, numel
+
+
+class InspectBuilder(Builder):
+    """Makes descriptions of tensors, and records of everything else."""
+
+    def __init__(self, persistent):
+        self._persistent = persistent
+
+    def find(self, module, name):
+        path = f"{module}.{name}"
+        if module in ("torch", "torch.storage") and (name in STORAGES or name == "UntypedStorage"):
+            return StorageType(name, STORAGES.get(name, _dtypes.uint8))
+        if module == "torch" and name in FOREIGN:
+            return StorageType(name, None)
+        known = {d.name: d for d in _dtypes.ALL}
+        if module == "torch" and name in known:
+            return known[name]
+        return _Name(path)
+
+    def call(self, function, args):
+        path = function.path if isinstance(function, _Name) else ""
+        if path == "torch._utils._rebuild_tensor_v3":
+            return _describe_v3(*args)
+        if path in ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"):
+            return _describe(*args)
+        if path.startswith("torch._utils._rebuild_parameter") and args and isinstance(args[0], TensorInfo):
+            return dataclasses.replace(args[0], requires_grad=len(args) < 2 or args[1] is True)
+        if path == "torch._tensor._rebuild_from_type_v2" and len(args) > 2 and isinstance(args[2], tuple):
+            return self.call(args[0], args[2])
+        if path == "collections.OrderedDict":
+            return OrderedDict()
+        if path == "collections.Counter":
+            return Counter()
+        if path == "torch.nn.parameter.Parameter" and args and isinstance(args[0], TensorInfo):
+            return args[0]
+        record = _Record(path or "?")
+        record.items = list(args)
+        return record
+
+    def new(self, cls, args, kwargs):
+        return self.call(cls, args)
+
+    def build(self, instance, state):
+        if isinstance(instance, _Record):
+            instance.state = state
+
+    def persistent(self, pid):
+        return self._persistent(pid)
+
+    def append(self, target, items):
+        if isinstance(target, _Record):
+            target.items.extend(items)
+
+    def set_items(self, target, pairs):
+        if isinstance(target, _Record):
+            target.pairs.extend(pairs)
+
+
+def _describe(storage, offset, size, stride, requires_grad=False, hooks=None, metadata=None):
+    if isinstance(storage, _Foreign):
+        name = storage.name.removesuffix("Storage")
+        return TensorInfo("", whole_numbers(size, "shape"), name, FOREIGN[storage.name], requires_grad is True, str(storage.key))
+    if not isinstance(storage, Storage):
+        raise UnpicklingError(f"a tensor needs a storage, got {type(storage).__name__}")
+    _, size, _ = check_geometry(storage.numel, offset, size, stride)
+    return TensorInfo("", size, storage.dtype.name, storage.dtype.itemsize, requires_grad is True, str(storage.key),
+                      lambda: rebuild_tensor(storage, offset, size, stride))  # fmt: skip
+
+
+def _describe_v3(storage, offset, size, stride, requires_grad, hooks, dtype, metadata=None):
+    name = getattr(dtype, "name", str(dtype))
+    size = whole_numbers(size, "shape")
+    return TensorInfo("", size, name, FOREIGN.get(name, 1), requires_grad is True, str(getattr(storage, "key", "")))
+
+
+def inspect(f) -> list[TensorInfo]:
+    """The tensors of a checkpoint in the order in which they are stored: state dicts, training checkpoints, whole models,
+    `.safetensors`; any layout; nothing is executed and no values are read until asked for.
+
+    Raises: what `load` raises for files that are damaged or no checkpoints.
+    """
+    if isinstance(f, (str, os.PathLike)) and os.fspath(f).endswith(".safetensors"):
+        return _inspect_safetensors(os.fspath(f))
+    source, name = open_source(f)
+    try:
+        layout = open_layout(source, name)
+
+        def persistent(pid):
+            if isinstance(pid, tuple) and len(pid) > 4 and isinstance(pid[1], StorageType) and pid[1].dtype is None:
+                storage_type, key, _, numel = storage_size(pid)
+                return _Foreign(storage_type, key, numel)
+            return layout.persistent(pid)
+
+        def run(data, _):
+            return Unpickler(data, InspectBuilder(persistent)).load()
+
+        found = list(_walk(layout.read(run)))
+    except ArchiveError as error:
+        source.close()
+        raise RuntimeError(_archive_message(error, name)) from None
+    except UnpicklingError as error:
+        source.close()
+        raise UnpicklingError(f"{name}: {error}") from None
+    return found
+
+
+def _children(node):
+    if isinstance(node, dict):
+        return list(node.items())
+    if isinstance(node, (list, tuple)):
+        return list(enumerate(node))
+    if isinstance(node, _Record):
+        state = node.state[0] if isinstance(node.state, tuple) and node.state else node.state
+        found = []
+        if isinstance(state, dict):
+            for key, value in state.items():
+                # As state_dict names them: a module's tensors and children, without the attribute in between.
+                inner = key in ("_parameters", "_buffers", "_modules") and isinstance(value, dict)
+                found.extend(value.items() if inner else [(key, value)])
+        return found + list(enumerate(node.items)) + node.pairs
+    return []
+
+
+def _walk(root):
+    """Tensors with their dotted names, depth first; every container once."""
+    stack, seen = [("", root)], set()
+    while stack:
+        path, node = stack.pop()
+        if isinstance(node, TensorInfo):
+            yield dataclasses.replace(node, name=path or "(tensor)")
+            continue
+        if isinstance(node, (dict, list, tuple, _Record)):
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            children = _children(node)
+            for key, child in reversed(children):
+                if isinstance(child, (dict, list, tuple, _Record, TensorInfo)):
+                    stack.append((f"{path}.{key}" if path else str(key), child))
+
+
+_SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
+                "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool", "U16": "uint16", "U32": "uint32",
+                "U64": "uint64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}  # fmt: skip
+
+
+def _inspect_safetensors(path):
+    size = os.path.getsize(path)
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(size - 8, 100_000_000):
+            raise RuntimeError(f"{path} is not a valid safetensors file: its header claims {length} bytes of {size}")
+        try:
+            header = json.loads(file.read(length))
+        except (ValueError, RecursionError) as error:
+            raise RuntimeError(f"{path} is not a valid safetensors file: {error}") from None
+    found = []
+    for name, entry in header.items() if isinstance(header, dict) else ():
+        if name == "__metadata__":
+            continue
+        try:
+            begin, end = entry["data_offsets"]
+            shape = whole_numbers(entry["shape"], "shape")
+            dtype = _SAFETENSORS.get(entry["dtype"], str(entry["dtype"]))
+            itemsize = (end - begin) // math.prod(shape) if math.prod(shape) else FOREIGN.get(dtype, 1)
+            if not 0 <= begin <= end <= size - 8 - length:
+                raise ValueError("its data lies outside the file")
+        except (KeyError, TypeError, ValueError, UnpicklingError) as error:
+            raise RuntimeError(f"{path} is not a valid safetensors file: tensor {name!r}: {error}") from None
+        read = _reader(path, 8 + length + begin, end - begin, shape, dtype)
+        found.append(TensorInfo(name, shape, dtype, itemsize, False, name, read))
+    return found
+
+
+def _reader(path, at, nbytes, shape, dtype):
+    known = {d.name: d for d in _dtypes.ALL}.get(dtype)
+    if known is None or math.prod(shape) * known.itemsize != nbytes:
+        return None
+
+    def read():
+        from .. import _native
+        from .storages import array_of
+
+        with open(path, "rb") as file:
+            file.seek(at)
+            return _native.wrap(array_of(file.read(nbytes), known).view(shape))
+
+    return read
