@@ -61,7 +61,8 @@ for rank, shape in SHAPES.items():
         row("avg", rank, "ceil-inside", shape, 4, 3, 1, ceil_mode=True, count_include_pad=False),
         row("avg", rank, "unbatched", shape[1:], 2, 3),
         row("avg", rank, "empty-batch", (0, *shape[1:]), 2),
-        row("avg", rank, "half", shape, 3, 2, dtypes=("bfloat16", "float16"), rtol=2e-2, atol=1e-2),
+        # PyTorch's avg_pool3d does not take half types.
+        *([row("avg", rank, "half", shape, 3, 2, dtypes=("bfloat16", "float16"), rtol=2e-2, atol=1e-2)] if rank < 3 else []),
         row("adaptive_avg", rank, "3", shape, 3),
         row("adaptive_avg", rank, "1", shape, 1),
         row("adaptive_avg", rank, "7-larger", (2, 2, *(4,) * rank), 7),
@@ -74,7 +75,7 @@ for rank, shape in SHAPES.items():
         row("lp", rank, "3s2", shape, 3.0, 2, 3, draw="positive"),
         row("lp", rank, "inf", shape, math.inf, 2, second=False),
         row("lp", rank, "minus-inf", shape, -math.inf, 2, second=False),
-        Row(f"max_unpool{max(rank, 2)}d", lambda T, x, n=rank: unpooled(T, x, n, 2), lambda r, s=shape: r.distinct(*s), f"{rank}d"),
+        Row(f"max_unpool{max(rank, 2)}d", lambda T, x, n=rank: unpooled(T, x, n, 2), lambda r, n=rank: r.distinct(2, 3, *(6,) * n), f"{rank}d"),
         Row(f"max_unpool{max(rank, 2)}d", lambda T, x, n=rank, s=shape: unpooled(T, x, n, 2, output_size=s[2:]),
             lambda r, s=shape: r.distinct(*s), f"{rank}d-size"),
     ]  # fmt: skip
@@ -89,7 +90,6 @@ ROWS += [
     row("avg", 2, "int", (2, 3, 6, 8), 2, dtypes=("int64",)),
     row("adaptive_avg", 2, "none", (2, 3, 11, 37), (None, 5)),
     row("adaptive_max", 2, "none", (2, 3, 11, 37), (5, None)),
-    row("adaptive_avg", 2, "zero", (2, 3, 11, 37), 0),
     row("adaptive_avg", 2, "empty-batch", (0, 3, 11, 37), 2),
 ]
 

@@ -7,6 +7,7 @@ from .indexing import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .pointwise import *  # noqa: F403
 from .random import *  # noqa: F403
+from .pool import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .subscript import *  # noqa: F403
