@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import rushlight
@@ -79,3 +80,9 @@ def test_kernels_with_an_infer_can_allocate():
     """Every kernel has its writing form; most have the allocating one."""
     for name in _native.kernel_names():
         assert hasattr(K, f"{name}_into")
+
+
+def test_version():
+    """The package says the version that pyproject.toml says."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert rushlight.__version__ == project["version"]
