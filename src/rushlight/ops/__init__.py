@@ -2,13 +2,16 @@
 
 from .conv import *  # noqa: F403
 from .activation import *  # noqa: F403
+from .classification import *  # noqa: F403
 from .creation import *  # noqa: F403
 from .indexing import *  # noqa: F403
+from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .pointwise import *  # noqa: F403
 from .random import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403
+from .similarity import *  # noqa: F403
 from .subscript import *  # noqa: F403
 
 # The functions, not the family files: `rushlight.random` is another module than `rushlight.ops.random`.
