@@ -88,6 +88,12 @@ def _bytearray(source=b"", encoding="latin1"):
     return bytearray(source)
 
 
+def _bytes(*args):
+    if args:
+        raise UnpicklingError("bytes may only be made empty")
+    return b""
+
+
 def _set(items=()):
     if type(items) not in (list, tuple):
         raise UnpicklingError("set may only be made of a list")
@@ -196,6 +202,7 @@ def _allowed():
         "collections.OrderedDict": (_ordered_dict, OrderedDict),
         "collections.Counter": (_counter, Counter),
         "builtins.set": (_set, set),
+        "builtins.bytes": (_bytes, bytes),  # how protocol 2 writes b""
         "builtins.bytearray": (_bytearray, bytearray),
         "builtins.complex": (_complex, complex),
         "_codecs.encode": (_encode, None),
