@@ -17,6 +17,7 @@ from rushlight.serialization.pickler import dump
 
 from .helpers import same
 
+INF = float("inf")
 DTYPES = ("float32", "float64", "float16", "bfloat16", "int8", "int16", "int32", "int64", "uint8", "bool")
 
 
@@ -62,7 +63,7 @@ CASES = {
     "size": lambda T: T.empty(2, 3).shape,
     "dtype": lambda T: [T.float32, T.bfloat16, T.int64, T.bool],
     "device": lambda T: [T.device("cpu"), T.device("cuda", 1)],
-    "numbers": lambda T: [0, 1, -1, 255, 256, 65536, -70000, 2**40, -(2**70), 1.5, float("inf"), True, False, None, 1 + 2j],
+    "numbers": lambda T: [0, 1, -1, 255, 256, 65536, -70000, 2**40, -(2**70), 1.5, INF, True, False, None, 1 + 2j],
     "text": lambda T: ["", "a", "äöü€", "x" * 300, b"", b"\x00\xff", bytearray(b"ab")],
     "containers": lambda T: {"a": [1, (2, (3, [4, {}]))], 5: {1, 2}, (1, "k"): [], "empty": ((), [], {}, set())},
     "counter": lambda T: collections.Counter("hello"),
@@ -145,7 +146,7 @@ def test_different_types_on_one_storage():
     from rushlight import _native
 
     b = _native.wrap(a._a.reinterpret(rushlight.int32.code))
-    with pytest.raises(RuntimeError, match="Cannot save multiple tensors or storages that view the same data as different"):
+    with pytest.raises(RuntimeError, match="Cannot save multiple tensors or storages that view the same data"):
         save([a, b], io.BytesIO())
 
 
@@ -177,7 +178,7 @@ def test_file_objects(tmp_path):
     assert [load(buffer).tolist() for _ in range(3)] == [[0.0, 0.0], [1.0, 1.0], [2.0, 2.0]]
     with pytest.raises(AttributeError, match="expected 'f' to be string, path, or a file-like object with a 'write'"):
         save(1, 3)
-    with pytest.raises(AttributeError, match="'int' object has no attribute 'seek'. You can only torch.load from a file"):
+    with pytest.raises(AttributeError, match="'int' object has no attribute 'seek'. You can only torch.load from"):
         load(3)
 
 
