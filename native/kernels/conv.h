@@ -28,6 +28,7 @@ struct ConvGeometry {
   int64_t Og() const { return O / G; }
 };
 
+constexpr int64_t kTapBlock = 192;           // of K: a panel of pixels and one of weights stay in L1
 constexpr int64_t kSlack = 64;                // elements that vector copies may read or write past an end
 
 // A padded copy of some channels: (channel, z, y, phase, q) with x = q * phases + phase.
@@ -114,9 +115,9 @@ struct PanelShape {
 // value(row, k) into panel order.
 template <class T, class Value>
 void pack_weights(const PanelShape& s, T* out, const Value& value) {
-  const int64_t blocks = (s.K + kKC - 1) / kKC, jobs = blocks * s.panels;
+  const int64_t blocks = (s.K + kTapBlock - 1) / kTapBlock, jobs = blocks * s.panels;
   auto one = [&](int64_t job) {
-    const int64_t k0 = job / s.panels * kKC, kc = std::min(kKC, s.K - k0), p = job % s.panels;
+    const int64_t k0 = job / s.panels * kTapBlock, kc = std::min(kTapBlock, s.K - k0), p = job % s.panels;
     T* o = out + s.at(k0, kc, p);
     const int64_t rows = std::min(s.height, s.rows - p * s.height);
     for (int64_t r = 0; r < rows; ++r)
@@ -179,15 +180,15 @@ void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offs
   constexpr int NR = kNR<T>;
   const bool dense = px.dense();
   const int64_t rows = std::min(ws.rows, p1 * ws.height) - p0 * ws.height;
-  Scratch<T> panel(kKC * NR + kSlack);
+  Scratch<T> panel(kTapBlock * NR + kSlack);
   Scratch<T> gathered(dense ? 0 : rows * (j1 - j0));
   T* C = dense ? out + p0 * ws.height * ldc + px.write_base + j0 : gathered.p;
   const int64_t pitch = dense ? ldc : j1 - j0;
   Epilogue<T> e;
   e.row_bias = bias;
   typename Simd<T>::vec acc[2 * kMR];
-  for (int64_t k0 = 0; k0 < ws.K; k0 += kKC) {
-    const int64_t kc = std::min(kKC, ws.K - k0);
+  for (int64_t k0 = 0; k0 < ws.K; k0 += kTapBlock) {
+    const int64_t kc = std::min(kTapBlock, ws.K - k0);
     const bool last = k0 + kc == ws.K;
     for (int64_t j = j0; j < j1; j += NR) {
       const int cols = static_cast<int>(std::min<int64_t>(NR, j1 - j));
@@ -228,17 +229,18 @@ void direct(const T* w, const T* src, const int64_t* offsets, int64_t K, const P
     T* o = out + px.target(row);
     int64_t x = 0;
     for (; x + 2 * L <= W && px.write[2] == 1; x += 2 * L) {
-      V a = V{} + bias, b = a;
+      V a = Simd<T>::all(bias), b = a;
       for (int64_t k = 0; k < K; ++k) {
         const T* at = s + offsets[k] + x;
-        a += w[k] * Simd<T>::load(at);
-        b += w[k] * Simd<T>::load(at + L);
+        const V v = Simd<T>::all(w[k]);
+        a += v * Simd<T>::load(at);
+        b += v * Simd<T>::load(at + L);
       }
       Simd<T>::store(o + x, a);
       Simd<T>::store(o + x + L, b);
     }
     for (; x < W; x += L) {
-      V a = V{} + bias;
+      V a = Simd<T>::all(bias);
       for (int64_t k = 0; k < K; ++k) a += w[k] * Simd<T>::load(s + offsets[k] + x);
       const int64_t n = std::min<int64_t>(L, W - x);
       if (n == L && px.write[2] == 1) {

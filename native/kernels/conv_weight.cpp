@@ -63,7 +63,7 @@ void weight_tile(const T* src, const int64_t* offsets, int rows, const Pixels& p
       for (int v = 0; v < VECS; ++v) b[v] = Simd<T>::load(panel + v * L);
 #pragma GCC unroll 16
       for (int r = 0; r < ROWS; ++r) {
-        V y = V{} + a[r][x];
+        V y = Simd<T>::all(a[r][x]);
         for (int v = 0; v < VECS; ++v) c[r][v] += y * b[v];
       }
     }

@@ -33,6 +33,8 @@ struct Simd {
   typedef T vec __attribute__((vector_size(kVectorBytes)));
   typedef T loose __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
   static vec load(const T* p) { return *reinterpret_cast<const loose*>(p); }
+  // Subtraction, because 0 + x is not x for x = -0 and would be computed.
+  static vec all(T x) { return x - vec{}; }
   static void store(T* p, vec v) { *reinterpret_cast<loose*>(p) = v; }
 };
 
@@ -62,7 +64,7 @@ inline void micro(int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T
     V b0 = Simd<T>::load(b), b1 = Simd<T>::load(b + Simd<T>::lanes);
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r) {
-      V x = V{} + a[r * lda_row];
+      V x = Simd<T>::all(a[r * lda_row]);
       c0[r] += x * b0;
       c1[r] += x * b1;
     }

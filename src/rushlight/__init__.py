@@ -1,5 +1,8 @@
 """rushlight: a small torch that burns fast."""
 
+from . import autograd as autograd
+from . import nn as nn
+from . import random as random
 from ._config import *  # noqa: F403
 from ._device import device as device
 from ._dtypes import *  # noqa: F403

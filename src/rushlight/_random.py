@@ -73,7 +73,8 @@ class Generator:
             raise TypeError("RNG state must be a torch.ByteTensor")
         if a.numel != _STATE_SIZE:
             raise RuntimeError(
-                f"Expected a CPUGeneratorImplState of size {_STATE_SIZE} but found the input RNG state size to be {a.numel}"
+                f"Expected a CPUGeneratorImplState of size {_STATE_SIZE} but found the input RNG state size to be "
+                f"{a.numel}"
             )
         raw = np.ascontiguousarray(np.asarray(a)).reshape(-1)
         left, seeded = raw[8:16].view(np.int32)

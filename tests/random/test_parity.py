@@ -26,7 +26,9 @@ def assert_equal(got, want):
     assert g.shape == w.shape
     if not np.array_equal(g, w, equal_nan=True):
         at = np.flatnonzero(g.ravel() != w.ravel())
-        raise AssertionError(f"{at.size} of {g.size} differ, first at {at[0]}: {g.ravel()[at[:3]]} and {w.ravel()[at[:3]]}")
+        raise AssertionError(
+            f"{at.size} of {g.size} differ, first at {at[0]}: {g.ravel()[at[:3]]} and {w.ravel()[at[:3]]}"
+        )
 
 
 def check(fn, seed=1234):
@@ -36,8 +38,11 @@ def check(fn, seed=1234):
         T.manual_seed(seed)
         results.append(fn(T))
     want, got = results
-    for g, w in zip(got if isinstance(got, (list, tuple)) else [got], want if isinstance(want, (list, tuple)) else [want],
-                    strict=True):  # fmt: skip
+    for g, w in zip(
+        got if isinstance(got, (list, tuple)) else [got],
+        want if isinstance(want, (list, tuple)) else [want],
+        strict=True,
+    ):
         assert_equal(g, w)
     assert np.array_equal(rl.get_rng_state().numpy(), torch.get_rng_state().numpy()), "the generators' states differ"
 
@@ -52,7 +57,9 @@ def uses_vendor_streams():
     return not torch.equal(after, torch.get_rng_state())
 
 
-vendor = pytest.mark.skipif(uses_vendor_streams(), reason="PyTorch takes these numbers from MKL's own stream on Intel CPUs")
+vendor = pytest.mark.skipif(
+    uses_vendor_streams(), reason="PyTorch takes these numbers from MKL's own stream on Intel CPUs"
+)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 42, 2**31, 2**40 + 5, 2**63 - 1, -1, -(2**63)])
@@ -140,7 +147,7 @@ def test_randperm(n):
 def test_bernoulli_number(dtype, n):
     """bernoulli_ with one probability."""
     for p in (0.0, 0.25, 0.5, 1 / 3, 0.9, 1.0):
-        check(lambda T: T.empty(n, dtype=getattr(T, dtype)).bernoulli_(p))
+        check(lambda T, p=p: T.empty(n, dtype=getattr(T, dtype)).bernoulli_(p))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -176,7 +183,7 @@ def test_other_distributions(dtype, n):
     check(lambda T: T.empty(n, dtype=getattr(T, dtype)).log_normal_(0.1, 0.7))
     check(lambda T: T.empty(n, dtype=getattr(T, dtype)).geometric_(0.3))
     for rate in (0.0, 0.5, 9.5, 10.0, 123.4):
-        check(lambda T: T.poisson(T.full((n,), rate, dtype=getattr(T, dtype))))
+        check(lambda T, rate=rate: T.poisson(T.full((n,), rate, dtype=getattr(T, dtype))))
 
 
 def test_geometric_integers():
@@ -200,7 +207,7 @@ def test_multinomial_without_replacement(shape, dtype):
     """One sample, some, and (nearly) all of the categories."""
     weights = np.random.default_rng(0).uniform(0.1, 3, shape).astype(dtype)
     for k in (1, 3, shape[-1]):
-        check(lambda T: T.multinomial(T.from_numpy(weights), k))
+        check(lambda T, k=k: T.multinomial(T.from_numpy(weights), k))
     check(lambda T: T.multinomial(T.from_numpy(weights), 1, replacement=True))
 
 
@@ -218,15 +225,19 @@ def test_strided_outputs(method, dtype):
         lambda T, d: T.zeros(3, 2, 4, 4, dtype=d).permute(0, 2, 3, 1),
     ]
     for make in shapes:
-        check(lambda T: getattr(make(T, getattr(T, dtype)), method)())
+        check(lambda T, make=make: getattr(make(T, getattr(T, dtype)), method)())
 
 
 def test_like_functions():
     """rand_like, randn_like and randint_like keep the layout and fill along memory."""
-    for make in (lambda T: T.zeros(40, 3), lambda T: T.zeros(5, 7, 3).permute(2, 0, 1), lambda T: T.zeros(4, 4, dtype=T.float64)):
-        check(lambda T: T.rand_like(make(T)))
-        check(lambda T: T.randn_like(make(T)))
-        check(lambda T: T.randint_like(make(T), 3, 17))
+    for make in (
+        lambda T: T.zeros(40, 3),
+        lambda T: T.zeros(5, 7, 3).permute(2, 0, 1),
+        lambda T: T.zeros(4, 4, dtype=T.float64),
+    ):
+        check(lambda T, make=make: T.rand_like(make(T)))
+        check(lambda T, make=make: T.randn_like(make(T)))
+        check(lambda T, make=make: T.randint_like(make(T), 3, 17))
 
 
 def test_normal_of_tensors():
@@ -244,8 +255,17 @@ def test_sequences():
     def run(T):
         out = []
         for k in range(40):
-            out += [T.randn(k % 19), T.rand(k * 3 + 1), T.randperm(k), T.randn(3, dtype=T.float64), T.randint(0, 10, (k,)),
-                    T.empty(k + 1).bernoulli_(0.3), T.randn(1), T.empty(7).exponential_(), T.randn(33, k)]  # fmt: skip
+            out += [
+                T.randn(k % 19),
+                T.rand(k * 3 + 1),
+                T.randperm(k),
+                T.randn(3, dtype=T.float64),
+                T.randint(0, 10, (k,)),
+                T.empty(k + 1).bernoulli_(0.3),
+                T.randn(1),
+                T.empty(7).exponential_(),
+                T.randn(33, k),
+            ]
         return out
 
     check(run)
@@ -273,7 +293,9 @@ def test_generator_argument():
     assert_equal(rl.randperm(9, generator=g), torch.randperm(9, generator=t))
     assert_equal(rl.randint(5, (4,), generator=g), torch.randint(5, (4,), generator=t))
     assert_equal(rl.empty(3).normal_(generator=g), torch.empty(3).normal_(generator=t))
-    assert_equal(rl.multinomial(rl.ones(4), 3, True, generator=g), torch.multinomial(torch.ones(4), 3, True, generator=t))
+    assert_equal(
+        rl.multinomial(rl.ones(4), 3, True, generator=g), torch.multinomial(torch.ones(4), 3, True, generator=t)
+    )
     assert np.array_equal(before, rl.get_rng_state().numpy())
 
 

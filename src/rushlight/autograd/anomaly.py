@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 
 from .. import _native
-from . import engine
 
 __all__ = ["detect_anomaly", "set_detect_anomaly", "is_anomaly_enabled"]
 
@@ -21,7 +20,7 @@ def _set(enabled: bool, check_nan: bool) -> tuple[bool, bool]:
     before = _state["enabled"], _state["check_nan"]
     _state.update(enabled=enabled, check_nan=check_nan)
     _native.set_anomaly(enabled)
-    engine.set_anomaly_check(_checked_apply if enabled else None)
+    _native.set_anomaly_check(_checked_apply if enabled else None)
     return before
 
 

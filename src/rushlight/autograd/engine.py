@@ -1,25 +1,15 @@
-"""The backward sweep.
+"""The backward sweep's surroundings: grad mode, the inputs asked for, hooks.
 
-Nodes are taken from a heap, highest number first. A node's number is larger than that of every node before it, so when
-it comes up, everything that contributes to its gradient has already run; no counting pass, no recursion, and graphs of
-any depth work.
+The sweep itself is native/bindings/engine.cpp; it calls the functions below for what is rare.
 """
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
-
 from .. import _native
-from .node import FREED_MESSAGE, AccumulateGrad, accumulator
+from .node import AccumulateGrad, accumulate, edge_of
+from .op import fit
 
-__all__ = ["run_backward", "FREED_MESSAGE"]
-
-_anomaly_check = None  # set by autograd.anomaly while detection is on
-
-
-def set_anomaly_check(fn) -> None:
-    global _anomaly_check
-    _anomaly_check = fn
+__all__ = ["run_backward"]
 
 
 def run_backward(edges, grads, *, retain_graph, create_graph, inputs=None):
@@ -30,80 +20,18 @@ def run_backward(edges, grads, *, retain_graph, create_graph, inputs=None):
     """
     before = _native.set_grad_enabled(create_graph)
     try:
-        return _sweep(edges, grads, retain_graph, inputs)
+        if inputs is None:
+            _native.sweep(edges, grads, bool(retain_graph), None, None, None)
+            return None
+        targets = [edge_of(t) for t in inputs]
+        wanted = {}  # node -> {output number: [positions in inputs]}
+        for position, (node, nr) in enumerate(targets):
+            wanted.setdefault(node, {}).setdefault(nr, []).append(position)
+        captured = [None] * len(inputs)
+        _native.sweep(edges, grads, bool(retain_graph), wanted, _reaching([node for node, _ in edges], wanted), captured)
+        return captured
     finally:
         _native.set_grad_enabled(before)
-
-
-def _sweep(edges, grads, retain_graph, inputs):
-    heap, pending = [], {}
-    for (node, nr), g in zip(edges, grads, strict=True):
-        _send(heap, pending, node, nr, g)
-
-    wanted = needed_nodes = None
-    if inputs is not None:
-        wanted = {}  # node -> {output number: [positions in inputs]}
-        for position, t in enumerate(inputs):
-            node = t._node if t._node is not None else accumulator(t)
-            wanted.setdefault(node, {}).setdefault(t._output_nr, []).append(position)
-        needed_nodes = _reaching([node for node, _ in edges], wanted)
-        captured = [None] * len(inputs)
-
-    while heap:
-        _, node = heappop(heap)
-        grads = pending.pop(node)
-        if node.tensor_hooks is not None or node.pre_hooks is not None or type(node) is AccumulateGrad:
-            _run_hooks(node, grads)
-        if node.retain is not None and wanted is None:
-            _retain(node, grads)
-        needed = None
-        if wanted is not None:
-            for nr, positions in wanted.get(node, {}).items():
-                for position in positions:
-                    captured[position] = grads[nr]
-            if type(node) is AccumulateGrad:
-                continue
-            needed = [edge is not None and edge[0] in needed_nodes for edge in node.edges]
-            if not any(needed):
-                continue
-        if _anomaly_check is None:
-            results = node.apply(grads, needed)
-        else:
-            results = _anomaly_check(node, grads, needed)
-        if node.post_hooks is not None:
-            results = _run_post_hooks(node, results, grads)
-        if not retain_graph:
-            node.release()
-        slot = 0
-        for edge in node.edges:
-            g = results[slot]
-            slot += 1
-            if g is None or edge is None:
-                continue
-            target, nr = edge
-            if needed_nodes is not None and target not in needed_nodes:
-                continue
-            buffer = pending.get(target)
-            if buffer is None:
-                if target.num_outputs == 1:
-                    pending[target] = [g]
-                else:
-                    pending[target] = buffer = [None] * target.num_outputs
-                    buffer[nr] = g
-                heappush(heap, (-target.seq, target))
-            elif buffer[nr] is None:
-                buffer[nr] = g
-            else:
-                buffer[nr] = buffer[nr] + g
-    return captured if inputs is not None else None
-
-
-def _send(heap, pending, node, nr, g):
-    buffer = pending.get(node)
-    if buffer is None:
-        pending[node] = buffer = [None] * node.num_outputs
-        heappush(heap, (-node.seq, node))
-    buffer[nr] = g if buffer[nr] is None else buffer[nr] + g
 
 
 def _reaching(roots, targets):
@@ -125,7 +53,7 @@ def _reaching(roots, targets):
 
 def _run_hooks(node, grads):
     hooks = node.tensor_hooks
-    if hooks is None and type(node) is AccumulateGrad and node.variable._hooks is not None:
+    if hooks is None and isinstance(node, AccumulateGrad) and node.variable._hooks is not None:
         hooks = {0: node.variable._hooks.grad}
     if hooks:
         for nr, fns in hooks.items():
@@ -159,3 +87,6 @@ def _retain(node, grads):
         if t is None or grads[nr] is None:
             continue
         t._grad = grads[nr].detach().clone() if t._grad is None else t._grad + grads[nr]
+
+
+_native.set_engine(_run_hooks, _run_post_hooks, _retain, accumulate, fit)

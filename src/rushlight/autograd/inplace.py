@@ -53,6 +53,7 @@ def apply_inplace(opcall, self, *args, into=None, **attrs):
             for slot, (kind, key) in enumerate(node.plan.saves):
                 if kind == ARG and key == 0:  # the rule wants the old values: keep a copy
                     old = _native.wrap(K.copy(a))
+                    old._node, old._output_nr, old._requires_grad = self._node, self._output_nr, self._requires_grad
                     node.saved[slot] = (old, 0)
     if into is not None:
         into(a, a, *arrays)

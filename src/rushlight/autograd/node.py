@@ -115,15 +115,13 @@ class AccumulateGrad(Node):
 
 
 def accumulate(leaf, g):
-    """leaf.grad += g. The first gradient is taken over if nobody else holds its memory, else copied."""
+    """leaf.grad += g. (The engine itself takes over a first gradient whose memory nobody else holds.)"""
     a = g._a
     old = leaf._grad
     if old is None:
         # A gradient that is itself part of a graph (create_graph) keeps its history.
         if g._requires_grad:
             leaf._grad = g
-        elif a.storage_refs == 1 and a.contiguous and not g._base:
-            leaf._grad = wrap(a)
         else:
             leaf._grad = wrap(K.copy(a) if a.contiguous else _contiguous_copy(a))
     elif g._requires_grad or old._requires_grad:

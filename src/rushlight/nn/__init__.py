@@ -1,5 +1,7 @@
 """Layers, losses and what they are built from."""
 
+from . import functional as functional
+from . import init as init
 from . import parameter as parameter
 from .modules import *  # noqa: F403
 from .parameter import Buffer as Buffer

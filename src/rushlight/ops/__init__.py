@@ -1,6 +1,7 @@
 """All operations, one family a file. Importing this package gives Tensor its methods."""
 
 from .conv import *  # noqa: F403
+from .activation import *  # noqa: F403
 from .creation import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .matmul import *  # noqa: F403
@@ -9,3 +10,6 @@ from .random import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .subscript import *  # noqa: F403
+
+# The functions, not the family files: `rushlight.random` is another module than `rushlight.ops.random`.
+__all__ = [_n for _n, _v in list(globals().items()) if not _n.startswith("_") and type(_v) is not type(random)]  # noqa: F405

@@ -15,7 +15,16 @@ from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 
-__all__ = ["method", "unary", "write_out", "inplace_method", "with_out", "tensor_method"]
+__all__ = ["method", "unary", "write_out", "inplace_method", "with_out", "tensor_method", "contig"]
+
+
+def contig(a):
+    """The array in row-major order: itself, or a copy."""
+    if a.contiguous:
+        return a
+    out = _native.empty(a.shape, a.dtype.code)
+    K.copy_into(out, a)
+    return out
 
 
 def write_out(out, result):

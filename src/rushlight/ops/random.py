@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import warnings
 
@@ -13,17 +14,36 @@ from ..autograd.inplace import apply_inplace, check_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import method, tensor_method, write_out
-from .creation import _finish, _like, _new
-from .pointwise import add, mul
+from .creation import _like, _new
 
 __all__ = [
-    "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "normal", "bernoulli",
-    "multinomial", "poisson", "bernoulli_mask",
-]  # fmt: skip
+    "rand",
+    "randn",
+    "randint",
+    "randperm",
+    "rand_like",
+    "randn_like",
+    "randint_like",
+    "normal",
+    "bernoulli",
+    "multinomial",
+    "poisson",
+    "bernoulli_mask",
+]
 
 _DIGITS = {"float32": 24, "float64": 53, "float16": 11, "bfloat16": 8}
-_C_NAMES = {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int8": "signed char",
-            "int16": "short", "int32": "int", "int64": "long", "uint8": "unsigned char", "bool": "bool"}  # fmt: skip
+_C_NAMES = {
+    "float32": "float",
+    "float64": "double",
+    "float16": "c10::Half",
+    "bfloat16": "c10::BFloat16",
+    "int8": "signed char",
+    "int16": "short",
+    "int32": "int",
+    "int64": "long",
+    "uint8": "unsigned char",
+    "bool": "bool",
+}
 _OVERLAP = (
     "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please "
     "clone() the tensor before performing the operation."
@@ -43,7 +63,7 @@ def _number(x):
     return f"{x:g}"
 
 
-# -- filling a tensor in place ----------------------------------------------------------------------------------------------
+# -- filling a tensor in place ---------------------------------------------------------------------------------------
 
 
 def _filler(name, grad_name, zero_draw=None):
@@ -101,8 +121,8 @@ def _uniform_(self, from_=0, to=1, *, generator=None, **kwargs):
             )
         if high - low > limit:
             raise RuntimeError(
-                f"uniform_ expects to-from <= std::numeric_limits<{dtype.scalar_name}>::max(), but found to={_number(high)} "
-                f"and from={_number(low)} which result in to-from to exceed the limit"
+                f"uniform_ expects to-from <= std::numeric_limits<{dtype.scalar_name}>::max(), but found "
+                f"to={_number(high)} and from={_number(low)} which result in to-from to exceed the limit"
             )
     return _fill_uniform(self, K.random_uniform_into, generator, low, high)
 
@@ -147,10 +167,11 @@ def _check_bounds(low, last, dtype):
 
 
 def _rounded(value, dtype):
-    """An integer as the dtype represents it."""
+    """An integer as the dtype represents it; the value itself where that is infinite (the bounds check will tell)."""
     a = _native.empty((), dtype.code)
     K.fill_into(a, float(value))
-    return int(a.item())
+    rounded = a.item()
+    return int(rounded) if math.isfinite(rounded) else value
 
 
 def _inner_bounds(low, high, dtype):
@@ -187,7 +208,13 @@ def _random_(self, from_=None, to=_UNSET, *, generator=None, **kwargs):
     if to is None:
         if low == -(2**63):
             return fill(self, K.random_integers_into, generator, 0, 0)
-        last = 2 ** _DIGITS[dtype.name] if dtype.is_floating_point else 1 if dtype is _dtypes.bool_ else _dtypes.iinfo(dtype).max
+        last = (
+            2 ** _DIGITS[dtype.name]
+            if dtype.is_floating_point
+            else 1
+            if dtype is _dtypes.bool_
+            else _dtypes.iinfo(dtype).max
+        )
         high = last + 1
     else:
         high = operator.index(to)
@@ -229,8 +256,10 @@ def _exponential_(self, lambd=1, *, generator=None):
     if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={_number(lambd)}")
     if not self._a.dtype.is_floating_point:
-        raise RuntimeError("Exponential distribution is a continuous probability distribution. dtype must be a floating "
-                           f"point but you specified {self._a.dtype.scalar_name}")  # fmt: skip
+        raise RuntimeError(
+            "Exponential distribution is a continuous probability distribution. dtype must be a "
+            f"floating point but you specified {self._a.dtype.scalar_name}"
+        )
     return _fill_exponential(self, K.random_exponential_into, generator, lambd)
 
 
@@ -241,8 +270,10 @@ def _cauchy_(self, median=0, sigma=1, *, generator=None):
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={_number(sigma)}")
     if not self._a.dtype.is_floating_point:
         name = {"int64": "long int", "int16": "short int"}.get(self._a.dtype.name, _C_NAMES[self._a.dtype.name])
-        raise RuntimeError("Cauchy distribution is a continuous probability distribution. dtype must be a floating point "
-                           f"but you specified {name}")  # fmt: skip
+        raise RuntimeError(
+            "Cauchy distribution is a continuous probability distribution. dtype must be a floating "
+            f"point but you specified {name}"
+        )
     return _fill_cauchy(self, K.random_cauchy_into, generator, float(median), sigma)
 
 
@@ -262,14 +293,21 @@ def _geometric_(self, p, *, generator=None):
     return _fill_geometric(self, K.random_geometric_into, generator, p)
 
 
-for _name, _function in (("uniform_", _uniform_), ("normal_", _normal_), ("random_", _random_), ("bernoulli_", _bernoulli_),
-                         ("exponential_", _exponential_), ("cauchy_", _cauchy_), ("log_normal_", _log_normal_),
-                         ("geometric_", _geometric_)):  # fmt: skip
+for _name, _function in (
+    ("uniform_", _uniform_),
+    ("normal_", _normal_),
+    ("random_", _random_),
+    ("bernoulli_", _bernoulli_),
+    ("exponential_", _exponential_),
+    ("cauchy_", _cauchy_),
+    ("log_normal_", _log_normal_),
+    ("geometric_", _geometric_),
+):
     _function.__name__ = _function.__qualname__ = _name
     tensor_method(_name, _function)
 
 
-# -- new tensors ------------------------------------------------------------------------------------------------------------
+# -- new tensors -----------------------------------------------------------------------------------------------------
 
 
 def _size(args, size):
@@ -288,8 +326,17 @@ def _deliver(t, out, requires_grad):
     return t.requires_grad_() if requires_grad else t
 
 
-def rand(*args, size=None, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
-         pin_memory=False) -> Tensor:  # fmt: skip
+def rand(
+    *args,
+    size=None,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+) -> Tensor:
     """Uniform numbers in [0, 1): 24 random bits in float32, 53 in float64.
 
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.rand.html
@@ -303,8 +350,17 @@ def rand(*args, size=None, generator=None, out=None, dtype=None, layout=None, de
     return _deliver(_native.wrap(a), out, requires_grad)
 
 
-def randn(*args, size=None, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False,
-          pin_memory=False) -> Tensor:  # fmt: skip
+def randn(
+    *args,
+    size=None,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+) -> Tensor:
     """Standard normal numbers, by Box and Muller's method.
 
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.randn.html
@@ -345,8 +401,19 @@ def _low_high_size(args, low, high, size):
     return 0 if low is None else operator.index(low), operator.index(high), size
 
 
-def randint(*args, low=None, high=None, size=None, generator=None, out=None, dtype=None, layout=None, device=None,
-            requires_grad=False, pin_memory=False) -> Tensor:  # fmt: skip
+def randint(
+    *args,
+    low=None,
+    high=None,
+    size=None,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+) -> Tensor:
     """Integers in [low, high); `randint(high, size)` or `randint(low, high, size)`. int64 unless `dtype` is given.
 
     Raises: RuntimeError for an empty range or bounds outside the dtype.
@@ -363,7 +430,9 @@ def _max_n(dtype):
     return 2 ** _DIGITS[dtype.name] + 1 if dtype.is_floating_point else _dtypes.iinfo(dtype).max
 
 
-def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False) -> Tensor:
+def randperm(
+    n, *, generator=None, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False
+) -> Tensor:
     """A random order of 0, …, n - 1.
 
     Raises: RuntimeError for negative n, or more than the dtype can count.
@@ -373,7 +442,7 @@ def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=Non
         raise TypeError(f"randperm(): argument 'n' (position 1) must be int, not {type(n).__name__}")
     n = operator.index(n)
     if n < 0:
-        raise RuntimeError(f"n must be non-negative, got{n}")
+        raise RuntimeError(f"Trying to create tensor with negative dimension {n}: [{n}]")
     dtype = dtype or (out._a.dtype if out is not None else _dtypes.int64)
     if dtype is _dtypes.bool_:
         raise NotImplementedError("\"randperm\" not implemented for 'Bool'")
@@ -386,22 +455,36 @@ def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=Non
     return _deliver(_native.wrap(a), out, requires_grad)
 
 
-def rand_like(input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None) -> Tensor:
+def rand_like(
+    input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
+) -> Tensor:
     """`rand` with the shape, dtype and memory layout of `input`."""
     t = _like(input, dtype, device, None, False, memory_format)
     K.random_uniform_into(t._a, _state(generator), 0.0, 1.0)
     return t.requires_grad_() if requires_grad else t
 
 
-def randn_like(input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None) -> Tensor:
+def randn_like(
+    input, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False, memory_format=None
+) -> Tensor:
     """`randn` with the shape, dtype and memory layout of `input`."""
     t = _like(input, dtype, device, None, False, memory_format)
     K.random_normal_into(t._a, _state(generator), 0.0, 1.0)
     return t.requires_grad_() if requires_grad else t
 
 
-def randint_like(input, low=None, high=None, *, generator=None, dtype=None, layout=None, device=None, requires_grad=False,
-                 memory_format=None) -> Tensor:  # fmt: skip
+def randint_like(
+    input,
+    low=None,
+    high=None,
+    *,
+    generator=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    memory_format=None,
+) -> Tensor:
     """`randint` with the shape, dtype and memory layout of `input`."""
     if high is None:
         low, high = 0, low
@@ -410,7 +493,7 @@ def randint_like(input, low=None, high=None, *, generator=None, dtype=None, layo
     return t.requires_grad_() if requires_grad else t
 
 
-# -- distributions whose parameters are tensors -------------------------------------------------------------------------------
+# -- distributions whose parameters are tensors ----------------------------------------------------------------------
 
 
 def _zeros_like(g):
@@ -482,8 +565,19 @@ _normal_std = _normal_op("NormalBackward2", ("std",))
 _normal_both = _normal_op("NormalBackward3", ("mean", "std"))
 
 
-def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None, layout=None, device=None,
-           requires_grad=False, pin_memory=False) -> Tensor:  # fmt: skip
+def normal(
+    mean=0.0,
+    std=1.0,
+    size=None,
+    *,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    requires_grad=False,
+    pin_memory=False,
+) -> Tensor:
     """Normal numbers: with one mean or std per element (tensors), or with numbers and a `size`.
 
     Raises: RuntimeError for a negative std.
@@ -498,7 +592,11 @@ def normal(mean=0.0, std=1.0, size=None, *, generator=None, out=None, dtype=None
             pass  # the kernel says what it does not take
         elif std._a.numel and float(std.detach().min().item()) < 0:
             raise RuntimeError("normal expects all elements of std >= 0.0")
-        t = _normal_both(mean, std, state=state) if isinstance(mean, Tensor) else _normal_std(float(mean), std, state=state)
+        t = (
+            _normal_both(mean, std, state=state)
+            if isinstance(mean, Tensor)
+            else _normal_std(float(mean), std, state=state)
+        )
     elif isinstance(mean, Tensor):
         if not float(std) >= 0:
             raise RuntimeError(f"normal expects std >= 0.0, but found std {_number(std)}")

@@ -1,4 +1,7 @@
 """All layers, one family a file."""
 
+from .activation import *  # noqa: F403
 from .container import *  # noqa: F403
+from .flatten import *  # noqa: F403
+from .linear import *  # noqa: F403
 from .module import Module as Module

@@ -1,0 +1,168 @@
+// softmax and log_softmax along one dimension, forward and backward: one pass over memory per row or strip.
+//
+// The input is contiguous and read as (outer, n, inner). With inner = 1 a row is reduced in 16 lanes; else a strip of
+// up to 64 neighbouring columns is carried along.
+#include <algorithm>
+
+#include "../core/kernel.h"
+#include "vecmath.h"
+
+namespace rl {
+namespace {
+
+constexpr int kLanes = 16;
+constexpr int64_t kStrip = 64, kWork = 16384;
+
+struct Form {
+  int64_t outer = 1, n = 1, inner = 1;
+  Form(const Array& a, int64_t dim) {
+    if (a.ndim == 0) return;
+    for (int d = 0; d < dim; ++d) outer *= a.shape[d];
+    n = a.shape[dim];
+    for (int d = static_cast<int>(dim) + 1; d < a.ndim; ++d) inner *= a.shape[d];
+  }
+};
+
+template <class T, class F>
+T lane_sum(int64_t n, const F& term) {
+  T lane[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int k = 0; k < kLanes; ++k) lane[k] += term(i + k);
+  for (int k = 0; i < n; ++i, ++k) lane[k] += term(i);
+  for (int s = kLanes / 2; s; s >>= 1)
+    for (int k = 0; k < s; ++k) lane[k] += lane[k + s];
+  return lane[0];
+}
+
+template <class T>
+T lane_max(const T* x, int64_t n) {
+  T lane[kLanes];
+  const T low = -std::numeric_limits<T>::infinity();
+  for (int k = 0; k < kLanes; ++k) lane[k] = low;
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int k = 0; k < kLanes; ++k) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
+  for (int k = 0; i < n; ++i, ++k) lane[k] = x[i] > lane[k] ? x[i] : lane[k];
+  for (int k = 1; k < kLanes; ++k) lane[0] = lane[k] > lane[0] ? lane[k] : lane[0];
+  return lane[0];
+}
+
+// Calls row(offset) for each row, or strip(offset, width) for each strip of columns.
+template <class Row, class Strip>
+void for_rows(const Form& f, const Row& row, const Strip& strip) {
+  if (f.n == 0) return;
+  if (f.inner == 1) {
+    const int64_t per = std::max<int64_t>(1, kWork / f.n);
+    parallel_for((f.outer + per - 1) / per, [&](int64_t k) {
+      for (int64_t o = k * per; o < std::min(f.outer, (k + 1) * per); ++o) row(o * f.n);
+    });
+    return;
+  }
+  const int64_t strips = (f.inner + kStrip - 1) / kStrip;
+  const int64_t per = std::max<int64_t>(1, kWork / (f.n * std::min(kStrip, f.inner)));
+  const int64_t jobs = f.outer * strips;
+  parallel_for((jobs + per - 1) / per, [&](int64_t k) {
+    for (int64_t j = k * per; j < std::min(jobs, (k + 1) * per); ++j) {
+      const int64_t col = j % strips * kStrip;
+      strip(j / strips * f.n * f.inner + col, std::min(kStrip, f.inner - col));
+    }
+  });
+}
+
+template <bool LOG, class T>
+void forward(const T* x, T* y, const Form& f) {
+  for_rows(
+      f,
+      [&](int64_t at) {
+        const T* a = x + at;
+        T* o = y + at;
+        const T m = lane_max(a, f.n);
+        if constexpr (LOG) {
+          const T total = lane_sum<T>(f.n, [&](int64_t i) { return fast_exp(a[i] - m); });
+          const T l = std::log(total);
+          for (int64_t i = 0; i < f.n; ++i) o[i] = (a[i] - m) - l;
+        } else {
+          for (int64_t i = 0; i < f.n; ++i) o[i] = fast_exp(a[i] - m);
+          const T scale = T(1) / lane_sum<T>(f.n, [&](int64_t i) { return o[i]; });
+          for (int64_t i = 0; i < f.n; ++i) o[i] *= scale;
+        }
+      },
+      [&](int64_t at, int64_t w) {
+        T m[kStrip], s[kStrip];
+        const T* a = x + at;
+        T* o = y + at;
+        for (int64_t j = 0; j < w; ++j) {
+          m[j] = -std::numeric_limits<T>::infinity();
+          s[j] = T(0);
+        }
+        for (int64_t i = 0; i < f.n; ++i)
+          for (int64_t j = 0; j < w; ++j) m[j] = a[i * f.inner + j] > m[j] ? a[i * f.inner + j] : m[j];
+        for (int64_t i = 0; i < f.n; ++i)
+          for (int64_t j = 0; j < w; ++j) {
+            const T e = fast_exp(a[i * f.inner + j] - m[j]);
+            if constexpr (!LOG) o[i * f.inner + j] = e;
+            s[j] += e;
+          }
+        for (int64_t j = 0; j < w; ++j) s[j] = LOG ? std::log(s[j]) : T(1) / s[j];
+        for (int64_t i = 0; i < f.n; ++i)
+          for (int64_t j = 0; j < w; ++j) {
+            if constexpr (LOG) o[i * f.inner + j] = (a[i * f.inner + j] - m[j]) - s[j];
+            else o[i * f.inner + j] *= s[j];
+          }
+      });
+}
+
+// softmax: dx = y (g - sum g y); log_softmax: dx = g - exp(y) sum g.
+template <bool LOG, class T>
+void backward(const T* g, const T* y, T* dx, const Form& f) {
+  auto term = [](T gi, T yi) { return LOG ? gi : gi * yi; };
+  auto result = [](T gi, T yi, T s) { return LOG ? gi - fast_exp(yi) * s : yi * (gi - s); };
+  for_rows(
+      f,
+      [&](int64_t at) {
+        const T s = lane_sum<T>(f.n, [&](int64_t i) { return term(g[at + i], y[at + i]); });
+        for (int64_t i = 0; i < f.n; ++i) dx[at + i] = result(g[at + i], y[at + i], s);
+      },
+      [&](int64_t at, int64_t w) {
+        T s[kStrip] = {};
+        for (int64_t i = 0; i < f.n; ++i)
+          for (int64_t j = 0; j < w; ++j) s[j] += term(g[at + i * f.inner + j], y[at + i * f.inner + j]);
+        for (int64_t i = 0; i < f.n; ++i)
+          for (int64_t j = 0; j < w; ++j) {
+            const int64_t k = at + i * f.inner + j;
+            dx[k] = result(g[k], y[k], s[j]);
+          }
+      });
+}
+
+void same(const Call& c, Meta* m) { m->like(*c.in[0]); }
+
+template <bool LOG>
+void forward_run(const Call& c) {
+  const Array& a = *c.in[0];
+  const int64_t dim = c.inum(0);
+  const bool last = dim == a.ndim - 1 || a.ndim == 0;
+  const char* name = LOG ? (last ? "log_softmax_lastdim_kernel_impl" : "log_softmax_kernel_impl")
+                         : (last ? "softmax_lastdim_kernel_impl" : "softmax_kernel_impl");
+  floating(a.dtype, name, [&](auto z) {
+    using T = decltype(z);
+    forward<LOG>(a.ptr<T>(), c.out[0]->ptr<T>(), Form(a, dim));
+  });
+}
+template <bool LOG>
+void backward_run(const Call& c) {
+  const Array& g = *c.in[0];
+  floating(g.dtype, "softmax_backward", [&](auto z) {
+    using T = decltype(z);
+    backward<LOG>(g.ptr<T>(), c.in[1]->ptr<T>(), c.out[0]->ptr<T>(), Form(g, c.inum(0)));
+  });
+}
+
+RL_KERNEL(softmax, 1, same, forward_run<false>)
+RL_KERNEL(log_softmax, 1, same, forward_run<true>)
+RL_KERNEL(softmax_backward, 1, same, backward_run<false>)
+RL_KERNEL(log_softmax_backward, 1, same, backward_run<true>)
+
+}  // namespace
+}  // namespace rl
