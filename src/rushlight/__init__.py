@@ -5,6 +5,7 @@ from . import nn as nn
 from . import optim as optim
 from . import random as random
 from . import utils as utils
+from . import serialization as serialization
 from ._config import *  # noqa: F403
 from ._device import device as device
 from ._dtypes import *  # noqa: F403
@@ -18,3 +19,8 @@ from .autograd.printing import set_printoptions as set_printoptions
 from .autograd.tensor import Size as Size
 from .autograd.tensor import Tensor as Tensor
 from .ops import *  # noqa: F403
+from .serialization import load as load
+from .serialization import save as save
+
+# Last, because `ops` has a submodule of that name which the star import brings along.
+from . import random as random  # noqa: E402, I001

@@ -1,3 +1,3 @@
-"""The version; pyproject.toml reads it from here."""
+"""The version; a test holds it to pyproject.toml's."""
 
 __version__ = "0.1.0"
