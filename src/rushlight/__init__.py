@@ -1,9 +1,12 @@
 """rushlight: a small torch that burns fast."""
 
 from . import autograd as autograd
+from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
 from . import serialization as serialization
+from . import random as random
+from . import return_types as return_types
 from ._config import *  # noqa: F403
 from ._device import device as device
 from ._dtypes import *  # noqa: F403
@@ -22,3 +25,9 @@ from .serialization import save as save
 
 # Last, because `ops` has a submodule of that name which the star import brings along.
 from . import random as random  # noqa: E402, I001
+from .linalg import det as det
+from .linalg import inv as inverse
+from .linalg import logdet as logdet
+from .linalg import matrix_power as matrix_power
+from .linalg import pinv as pinverse
+from .linalg import slogdet as slogdet

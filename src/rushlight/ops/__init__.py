@@ -3,6 +3,8 @@
 from .activation import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .classification import *  # noqa: F403
+from .algebra import *  # noqa: F403
+from .arrange import *  # noqa: F403
 from .creation import *  # noqa: F403
 from .extrema import *  # noqa: F403
 from .indexing import *  # noqa: F403
@@ -18,6 +20,7 @@ from .scan import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .sorting import *  # noqa: F403
 from .similarity import *  # noqa: F403
+from .special import *  # noqa: F403
 from .subscript import *  # noqa: F403
 
 # The functions, not the family files: `rushlight.random` is another module than `rushlight.ops.random`.
