@@ -101,8 +101,7 @@ def reshape(input: Tensor, *shape) -> Tensor:
     """The same elements with another shape (one size may be -1): a view if possible, else a copy."""
     shape = infer_shape(check.shape_args(shape), input._a.numel)
     if input._a.view(shape) is None:
-        input = _clone(input, contiguous=True)  # a plain clone keeps a transposed layout
-        return _unsafe_view(input, shape=shape)
+        return _unsafe_view(_clone(input, contiguous=True), shape=shape)
     return _view(input, shape=shape)
 
 
