@@ -295,7 +295,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
     # PyTorch runs batch norm on (1, N * C, ...), which is why its node is a view's.
     flat = input.reshape(1, samples * channels, *a.shape[2:])
     mean, rstd, variance = _statistics(samples * channels, a, 3)
-    w, b = (None if t is None else t.repeat(samples) for t in (weight, bias))
+    w, b = (None if t is None else t.unsqueeze(0).expand(samples, channels).reshape(-1) for t in (weight, bias))
     y = _batch_norm(flat, w, b, mean, rstd, variance, eps=float(eps))
     if running_mean is not None and a.numel:
         for running, value in ((running_mean, mean), (running_var, variance)):
