@@ -3,13 +3,17 @@
 from .activation import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .classification import *  # noqa: F403
+from .ctc import *  # noqa: F403
 from .creation import *  # noqa: F403
+from .dropout import *  # noqa: F403
+from .embedding import *  # noqa: F403
 from .extrema import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .norms import *  # noqa: F403
 from .norm import *  # noqa: F403
+from .pad import *  # noqa: F403
 from .pointwise import *  # noqa: F403
 from .pool import *  # noqa: F403
 from .random import *  # noqa: F403
