@@ -4,6 +4,8 @@ from . import autograd as autograd
 from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
+from . import random as random
+from . import utils as utils
 from . import serialization as serialization
 from . import random as random
 from . import return_types as return_types
