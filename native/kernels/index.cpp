@@ -30,9 +30,9 @@ int64_t product(const int64_t* v, int n) {
   return p;
 }
 
-[[noreturn]] void out_of_bounds(int64_t i, int dim, int64_t size) {
-  throw std::out_of_range("index " + std::to_string(i) + " is out of bounds for dimension " + std::to_string(dim) +
-                          " with size " + std::to_string(size));
+std::string out_of_bounds(int64_t i, int dim, int64_t size) {
+  return "index " + std::to_string(i) + " is out of bounds for dimension " + std::to_string(dim) + " with size " +
+         std::to_string(size);
 }
 
 // ---- index ---------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ void positions(const Call& c, const Array& x, int first_index, const Indexed& f,
     const int64_t size = x.shape[f.before + j], stride = x.strides[f.before + j];
     for (int64_t i = 0; i < f.n; ++i) {
       int64_t v = index[i];
-      if (v < -size || v >= size) out_of_bounds(v, j, size);
+      if (v < -size || v >= size) throw std::out_of_range(out_of_bounds(v, j, size));
       out[i] += (v < 0 ? v + size : v) * stride;
     }
   }
@@ -254,8 +254,8 @@ struct Line {
 
 void check_index(const Array& index, int dim, int64_t size) {
   const int64_t* p = index.ptr<int64_t>();
-  auto check = [&](int64_t v) {
-    if (v < 0 || v >= size) out_of_bounds(v, dim, size);
+  auto check = [&](int64_t v) {              // a RuntimeError here, as in PyTorch
+    if (v < 0 || v >= size) throw std::runtime_error(out_of_bounds(v, dim, size));
   };
   if (index.contiguous()) {
     for (int64_t k = 0; k < index.numel; ++k) check(p[k]);

@@ -2,6 +2,7 @@
 
 from . import autograd as autograd
 from . import nn as nn
+from . import optim as optim
 from . import random as random
 from ._config import *  # noqa: F403
 from ._device import device as device

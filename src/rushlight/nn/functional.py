@@ -6,6 +6,8 @@ import warnings as _warnings
 
 from ..ops import activation as _activation
 from ..ops.activation import *  # noqa: F403
+from ..ops.classification import *  # noqa: F403
+from ..ops.loss import *  # noqa: F403
 from ..ops.matmul import linear as linear
 from ..ops.pointwise import relu_ as relu_
 from ..ops.pointwise import sigmoid as sigmoid

@@ -1,14 +1,23 @@
 """All operations, one family a file. Importing this package gives Tensor its methods."""
 
-from .conv import *  # noqa: F403
 from .activation import *  # noqa: F403
+from .conv import *  # noqa: F403
+from .classification import *  # noqa: F403
 from .creation import *  # noqa: F403
+from .extrema import *  # noqa: F403
 from .indexing import *  # noqa: F403
+from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
+from .norms import *  # noqa: F403
+from .norm import *  # noqa: F403
 from .pointwise import *  # noqa: F403
+from .pool import *  # noqa: F403
 from .random import *  # noqa: F403
 from .reduce import *  # noqa: F403
+from .scan import *  # noqa: F403
 from .shape import *  # noqa: F403
+from .sorting import *  # noqa: F403
+from .similarity import *  # noqa: F403
 from .subscript import *  # noqa: F403
 
 # The functions, not the family files: `rushlight.random` is another module than `rushlight.ops.random`.

@@ -15,7 +15,7 @@ from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 
-__all__ = ["method", "unary", "write_out", "inplace_method", "with_out", "tensor_method", "contig"]
+__all__ = ["method", "unary", "write_out", "inplace_method", "with_out", "tensor_method", "numpy_names", "contig"]
 
 
 def contig(a):
@@ -94,6 +94,21 @@ def inplace_method(name, opcall, into=None, doc=None):
     method_.__doc__ = doc or f"In-place form of `{name.rstrip('_')}`; returns self."
     setattr(Tensor, name, method_)
     return method_
+
+
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def numpy_names(fn):
+    """`fn`, which also takes NumPy's `axis` and `keepdims` for `dim` and `keepdim`, as PyTorch does."""
+
+    @functools.wraps(fn)
+    def wrapper(*args, **kwargs):
+        if kwargs:
+            kwargs = {_NUMPY_NAMES.get(k, k): v for k, v in kwargs.items()}
+        return fn(*args, **kwargs)
+
+    return wrapper
 
 
 def method(fn=None, /, *, name=None, out=False, inplace=None, into=None):

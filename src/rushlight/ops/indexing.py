@@ -146,6 +146,10 @@ def _index_add_(self, dim, index, source, *, alpha=1):
     return self
 
 
+def _plain(shape):
+    return " ".join(map(str, shape))
+
+
 def _index_copy_args(self, dim, index, source):
     d = check.dim(dim, self._a.ndim)
     if index._a.ndim >= 2:
@@ -166,7 +170,7 @@ def _index_copy_args(self, dim, index, source):
         if rest(s.shape) != rest(self._a.shape):
             raise RuntimeError(
                 "index_copy_(): Source/destination tensor must have same slice shapes. Destination slice shape: "
-                f"{list(rest(self._a.shape))} at dimension {d} and source slice shape: {list(rest(s.shape))} at dimension 0."
+                f"{_plain(rest(self._a.shape))} at dimension {d} and source slice shape: {_plain(rest(s.shape))} at dimension 0."
             )
         if n != s.shape[d]:
             raise IndexError(f"index_copy_(): Number of indices ({n}) should be equal to source.size(dim) ({s.shape[d]})")
@@ -425,7 +429,8 @@ def _(g, x, src, index, out, *, dim, reduce, include_self):
     def spread(t):
         return _gather(t, index, dim=dim)
 
-    part = _crop(src, shape=index._a.shape) if src._a.shape != index._a.shape else src
+    n = index._a.shape
+    part = _crop(src, shape=n) if src._a.shape != n else src
     if reduce == "sum":
         gx, gs = g, spread(g)
     elif reduce == "mean":
@@ -434,7 +439,7 @@ def _(g, x, src, index, out, *, dim, reduce, include_self):
     elif reduce == "prod":
         masked = (x == 0).to(g.dtype)
         zeros = _scatter_add(masked if include_self else masked * 0, (part == 0).to(g.dtype), index, dim=dim)
-        if zeros.any():
+        if nonzero(zeros)._a.numel:
             raise NotImplementedError("scatter_reduce(): the gradient of prod with zeros is not implemented")
         gx, gs = g * out / x, spread(g * out) / part
     else:
@@ -518,7 +523,7 @@ def _scatter_add_(self, dim, index, src):
 
 def _reduce_call(self, dim, index, src, reduce, include_self, inplace):
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
-        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+        raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}.")
     index, src, d = _scatter_args("scatter_reduce()", self, dim, index, src)
     if index._a.numel == 0:
         return self if inplace else self.clone()
@@ -569,7 +574,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 def _put_(self, index, source, accumulate=False):
     """Writes (or adds) `source` at these positions of the flattened tensor. In place; returns self."""
     if index._a.numel != source._a.numel:
-        raise RuntimeError(
+        raise IndexError(
             "put_(): Expected source and index to have the same number of elements, but got source.numel() = "
             f"{source._a.numel}, index.numel() = {index._a.numel}"
         )
@@ -605,9 +610,14 @@ def _masked_fill(x, value, mask, /):
 _masked_fill.vjp(x=lambda g, mask: _where(mask, 0.0, g), value=lambda g, mask: _where(mask, g, 0.0))
 
 
-def _mask_args(self, mask, value, who):
+_C_NAMES = {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16", "int8": "signed char",
+            "int16": "short", "int32": "int", "int64": "long", "uint8": "unsigned char"}  # fmt: skip
+
+
+def _mask_args(self, mask, value):
+    who = "masked_fill_"
     if mask._a.dtype is not _dtypes.bool_:
-        raise RuntimeError(f"{who} only supports boolean masks, but got mask with dtype {mask._a.dtype}")
+        raise RuntimeError(f"{who} only supports boolean masks, but got mask with dtype {_C_NAMES[mask._a.dtype.name]}")
     if isinstance(value, Tensor):
         if value._a.ndim:
             raise RuntimeError(
@@ -622,12 +632,12 @@ def _mask_args(self, mask, value, who):
 @method
 def masked_fill(input: Tensor, mask: Tensor, value) -> Tensor:
     """`value` where the mask is True, `input` elsewhere; mask and input broadcast."""
-    return _masked_fill(input, _mask_args(input, mask, value, "masked_fill"), mask)
+    return _masked_fill(input, _mask_args(input, mask, value), mask)
 
 
 def _masked_fill_(self, mask, value):
     """`masked_fill`, in place; returns self."""
-    value = _mask_args(self, mask, value, "masked_fill_")
+    value = _mask_args(self, mask, value)
     return apply_inplace(_masked_fill, self, value, mask, into=lambda out, x, v, m: K.where_into(out, m, v, x))
 
 
@@ -657,7 +667,7 @@ def _masked_scatter_(self, mask, source):
         mask = mask.expand(self._a.shape)
     n = K.nonzero_count(mask._a).item()
     if n > source._a.numel:
-        raise RuntimeError("masked_scatter_: expected self and source to have same number of elements")  # pragma: no cover
+        raise RuntimeError("Number of elements of source < number of ones in mask")
     target = self.view(1) if self._a.ndim == 0 else self
     put_at(target, [mask.reshape(target._a.shape)], source.reshape(-1)[:n], False)
     return self

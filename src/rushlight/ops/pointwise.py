@@ -81,7 +81,7 @@ def mul(input: Tensor, other: Tensor | float) -> Tensor:
 
 
 _div = op(K.div, name="div", broadcasts=True)
-_div.vjp(a=lambda g, b: g / b, b=lambda g, a, b: -g * (a / b) / b)
+_div.vjp(a=lambda g, b: g / b, b=lambda g, a, b: -g * ((a / b) / b))
 _floor_divide = op(K.floor_divide, name="floor_divide", differentiable=False)
 _trunc_divide = op(K.trunc_divide, name="trunc_divide", broadcasts=True, grad_name="DivBackward1")
 _trunc_divide.vjp(a=lambda g: g * 0, b=lambda g: g * 0)

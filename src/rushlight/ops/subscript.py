@@ -12,6 +12,7 @@ from .._kernels import K
 from ..autograd.inplace import apply_inplace, check_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
+from ._declare import contig
 from .creation import tensor
 from .pointwise import _where
 from .shape import _expand, _select, _slice, _unsqueeze, broadcast_shapes
@@ -255,17 +256,11 @@ def plan(x, found):
                 + ", ".join(str(list(a.shape)) for a in arrays)
             ) from None
         arrays = [a if a.shape == common else a.expand(common) for a in arrays]
-    indices = [_native.wrap(a if a.contiguous else _dense(a)) for a in arrays]
+    indices = [_native.wrap(a if a.contiguous else contig(a)) for a in arrays]
     if dims[-1] - dims[0] == len(dims) - 1:
         return indices, dims[0], None
     # Not next to each other: the index dimensions come first in the result.
     return indices, 0, (*dims, *(d for d in range(len(shape)) if d not in dims))
-
-
-def _dense(a):
-    out = _native.empty(a.shape, a.dtype.code)
-    K.copy_into(out, a)
-    return out
 
 
 # -- the subscript operators ------------------------------------------------------------------------------------------------

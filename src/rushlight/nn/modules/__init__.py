@@ -4,4 +4,5 @@ from .activation import *  # noqa: F403
 from .container import *  # noqa: F403
 from .flatten import *  # noqa: F403
 from .linear import *  # noqa: F403
+from .loss import *  # noqa: F403
 from .module import Module as Module

@@ -1,0 +1,248 @@
+// Order statistics along one dimension of a contiguous array: sort, topk, kth value, mode; searching in sorted rows;
+// counting. NaN is greater than every number. Equal elements keep their order, so every result is determined.
+#include <algorithm>
+#include <cmath>
+#include <type_traits>
+
+#include "axis.h"
+
+namespace rl {
+namespace {
+
+template <class T>
+struct Item {
+  T value;
+  int64_t at;
+};
+
+template <class T>
+bool less(T a, T b) {
+  return a < b || (b != b && a == a);
+}
+
+template <class T>
+bool ascending(const Item<T>& a, const Item<T>& b) {
+  return less(a.value, b.value) || (!less(b.value, a.value) && a.at < b.at);
+}
+
+template <class T>
+bool descending(const Item<T>& a, const Item<T>& b) {
+  return less(b.value, a.value) || (!less(a.value, b.value) && a.at < b.at);
+}
+
+// Calls fn(items, offset) with the elements of every line along the dimension.
+template <class T, class F>
+void items_of_lines(const Array& x, const Axis& axis, const F& fn) {
+  const T* s = x.ptr<T>();
+  axis.each_line([&](int64_t at) {
+    Scratch<Item<T>> items(axis.n);
+    for (int64_t k = 0; k < axis.n; ++k) items[k] = Item<T>{s[at + k * axis.inner], k};
+    fn(items.p, at);
+  });
+}
+
+void pair_infer(const Call& c, Meta* m) {
+  m[0].like(*c.in[0]);
+  m[1].like(*c.in[0]);
+  m[1].dtype = DType::i64;
+}
+
+// sort(x, dim, descending): values and where they were
+void sort_run(const Call& c) {
+  const Array& x = *c.in[0];
+  const Axis axis(x, c.inum(0));
+  const bool down = c.inum(1);
+  all_types(x.dtype, "sort", [&](auto z) {
+    using T = decltype(z);
+    T* values = c.out[0]->ptr<T>();
+    int64_t* where = c.out[1]->ptr<int64_t>();
+    items_of_lines<T>(x, axis, [&](Item<T>* items, int64_t at) {
+      std::sort(items, items + axis.n, down ? descending<T> : ascending<T>);
+      for (int64_t k = 0; k < axis.n; ++k) {
+        values[at + k * axis.inner] = items[k].value;
+        where[at + k * axis.inner] = items[k].at;
+      }
+    });
+  });
+}
+RL_KERNEL(sort, 2, pair_infer, sort_run)
+
+// topk(x, dim, k, largest): the k first of the sorted line
+void topk_infer(const Call& c, Meta* m) {
+  pair_infer(c, m);
+  if (m[0].ndim) m[0].shape[c.inum(0)] = m[1].shape[c.inum(0)] = c.inum(1);
+}
+
+void topk_run(const Call& c) {
+  const Array& x = *c.in[0];
+  const Axis axis(x, c.inum(0));
+  const int64_t k = c.inum(1);
+  const bool largest = c.inum(2);
+  all_types(x.dtype, "topk_cpu", [&](auto z) {
+    using T = decltype(z);
+    T* values = c.out[0]->ptr<T>();
+    int64_t* where = c.out[1]->ptr<int64_t>();
+    items_of_lines<T>(x, axis, [&](Item<T>* items, int64_t at) {
+      const auto order = largest ? descending<T> : ascending<T>;
+      if (k > 0 && k < axis.n) std::nth_element(items, items + k - 1, items + axis.n, order);
+      std::sort(items, items + k, order);
+      const int64_t to = at / (axis.n * axis.inner) * k * axis.inner + at % axis.inner;
+      for (int64_t i = 0; i < k; ++i) {
+        values[to + i * axis.inner] = items[i].value;
+        where[to + i * axis.inner] = items[i].at;
+      }
+    });
+  });
+}
+RL_KERNEL(topk, 2, topk_infer, topk_run)
+
+// One value and its position per line; shape of x without the dimension (or with size 1).
+void line_infer(const Call& c, Meta* m) {
+  const Array& x = *c.in[0];
+  const bool keep = c.inum(1);
+  m[0].dtype = x.dtype;
+  m[1].dtype = DType::i64;
+  m[0].ndim = m[1].ndim = 0;
+  for (int d = 0; d < x.ndim; ++d)
+    if (d != c.inum(0) || keep) {
+      const int64_t s = d == c.inum(0) ? 1 : x.shape[d];
+      m[0].shape[m[0].ndim++] = m[1].shape[m[1].ndim++] = s;
+    }
+}
+
+// kth(x, dim, keepdim, which, k): which 0 the k-th smallest (from 1), 1 the lower median (NaN if there is one), 2 the
+// lower median of what is not NaN
+void kth_run(const Call& c) {
+  const Array& x = *c.in[0];
+  const Axis axis(x, c.inum(0));
+  const int64_t which = c.inum(2), k0 = c.inum(3);
+  all_types(x.dtype, which == 0 ? "kthvalue_cpu" : "median_out", [&](auto z) {
+    using T = decltype(z);
+    T* values = c.out[0]->ptr<T>();
+    int64_t* where = c.out[1]->ptr<int64_t>();
+    items_of_lines<T>(x, axis, [&](Item<T>* items, int64_t at) {
+      int64_t k = k0 - 1, nans = 0, first_nan = -1;
+      for (int64_t i = axis.n - 1; i >= 0; --i)
+        if (items[i].value != items[i].value) {
+          ++nans;
+          first_nan = i;
+        }
+      const int64_t to = at / (axis.n * axis.inner) * axis.inner + at % axis.inner;
+      if (which == 1 && nans) {
+        values[to] = items[first_nan].value;
+        where[to] = first_nan;
+        return;
+      }
+      if (which == 1) k = (axis.n - 1) / 2;
+      if (which == 2) k = std::max<int64_t>(0, (axis.n - nans - 1) / 2);
+      std::nth_element(items, items + k, items + axis.n, ascending<T>);
+      values[to] = items[k].value;
+      where[to] = items[k].at;
+    });
+  });
+}
+RL_KERNEL(kth, 2, line_infer, kth_run)
+
+// mode(x, dim, keepdim): the most frequent value, the smallest of several, and its last position
+void mode_run(const Call& c) {
+  const Array& x = *c.in[0];
+  const Axis axis(x, c.inum(0));
+  all_types(x.dtype, "mode", [&](auto z) {
+    using T = decltype(z);
+    T* values = c.out[0]->ptr<T>();
+    int64_t* where = c.out[1]->ptr<int64_t>();
+    items_of_lines<T>(x, axis, [&](Item<T>* items, int64_t at) {
+      std::sort(items, items + axis.n, ascending<T>);
+      int64_t best = 0, count = 0, run = 0;
+      for (int64_t k = 0; k < axis.n; ++k) {
+        run = k > 0 && items[k].value == items[k - 1].value ? run + 1 : 1;
+        if (run > count) {
+          count = run;
+          best = k;
+        }
+      }
+      const int64_t to = at / (axis.n * axis.inner) * axis.inner + at % axis.inner;
+      values[to] = items[best].value;
+      where[to] = items[best].at;
+    });
+  });
+}
+RL_KERNEL(mode, 2, line_infer, mode_run)
+
+// ---- searching ---------------------------------------------------------------------------------------------------
+
+// searchsorted(edges, values, right, sorter or None): positions that keep edges sorted. edges has one row, or one per
+// row of values.
+void search_infer(const Call& c, Meta* m) {
+  m->like(*c.in[1]);
+  m->dtype = DType::i64;
+}
+
+void search_run(const Call& c) {
+  const Array &edges = *c.in[0], &values = *c.in[1];
+  const Array* sorter = c.nin > 2 ? c.in[2] : nullptr;
+  const bool right = c.inum(0);
+  const int64_t n = edges.ndim ? edges.shape[edges.ndim - 1] : 1;
+  const int64_t m = edges.ndim <= 1 ? values.numel : values.shape[values.ndim - 1];
+  int64_t* o = c.out[0]->ptr<int64_t>();
+  all_types(edges.dtype, "searchsorted_out_cpu", [&](auto z) {
+    using T = decltype(z);
+    const T *e = edges.ptr<T>(), *v = values.ptr<T>();
+    constexpr int64_t kChunk = 4096;
+    parallel_for((values.numel + kChunk - 1) / kChunk, [&](int64_t k) {
+      for (int64_t i = k * kChunk; i < std::min(values.numel, (k + 1) * kChunk); ++i) {
+        const int64_t row = edges.ndim <= 1 ? 0 : i / m * n;
+        const int64_t* order = sorter ? sorter->ptr<int64_t>() + row : nullptr;
+        int64_t low = 0, high = n;
+        while (low < high) {
+          const int64_t mid = (low + high) / 2;
+          const T x = e[row + (order ? order[mid] : mid)];
+          if (right ? !(x > v[i]) : !(x >= v[i])) low = mid + 1;
+          else high = mid;
+        }
+        o[i] = low;
+      }
+    });
+  });
+}
+RL_KERNEL(searchsorted, 1, search_infer, search_run)
+
+// ---- counting ----------------------------------------------------------------------------------------------------
+
+// bincount_into(out, x int64, weights or None): out[x[i]] += weights[i] or 1
+void bincount_run(const Call& c) {
+  const Array &out = *c.out[0], &x = *c.in[0];
+  const int64_t* p = x.ptr<int64_t>();
+  const Array* weights = c.in[1];
+  if (!weights) {
+    int64_t* o = out.ptr<int64_t>();
+    for (int64_t i = 0; i < x.numel; ++i) ++o[p[i]];
+    return;
+  }
+  floating(out.dtype, "bincount_cpu", [&](auto z) {
+    using T = decltype(z);
+    T* o = out.ptr<T>();
+    const T* w = weights->ptr<T>();
+    for (int64_t i = 0; i < x.numel; ++i) o[p[i]] += w[i];
+  });
+}
+RL_KERNEL(bincount, 1, nullptr, bincount_run)
+
+// histc_into(out, x, low, high): counts in equal bins over [low, high]
+void histc_run(const Call& c) {
+  const Array &out = *c.out[0], &x = *c.in[0];
+  floating(x.dtype, "histogram_cpu", [&](auto z) {
+    using T = decltype(z);
+    const T *s = x.ptr<T>(), low = static_cast<T>(c.fnum(0)), high = static_cast<T>(c.fnum(1));
+    T* o = out.ptr<T>();
+    for (int64_t i = 0; i < x.numel; ++i) {
+      if (!(s[i] >= low && s[i] <= high)) continue;
+      const int64_t bin = static_cast<int64_t>((s[i] - low) / (high - low) * static_cast<T>(out.numel));
+      o[std::min(bin, out.numel - 1)] += 1;
+    }
+  });
+}
+RL_KERNEL(histc, 1, nullptr, histc_run)
+
+}  // namespace
+}  // namespace rl
