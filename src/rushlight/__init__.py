@@ -3,7 +3,7 @@
 from . import autograd as autograd
 from . import nn as nn
 from . import optim as optim
-from . import random as random
+from . import serialization as serialization
 from ._config import *  # noqa: F403
 from ._device import device as device
 from ._dtypes import *  # noqa: F403
@@ -17,10 +17,8 @@ from .autograd.printing import set_printoptions as set_printoptions
 from .autograd.tensor import Size as Size
 from .autograd.tensor import Tensor as Tensor
 from .ops import *  # noqa: F403
+from .serialization import load as load
+from .serialization import save as save
 
 # Last, because `ops` has a submodule of that name which the star import brings along.
 from . import random as random  # noqa: E402, I001
-from . import nn as nn  # noqa: E402
-from . import serialization as serialization  # noqa: E402
-from .serialization import load as load  # noqa: E402
-from .serialization import save as save  # noqa: E402

@@ -9,7 +9,7 @@ from .indexing import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .norms import *  # noqa: F403
-from .norm import *  # noqa: F403
+from .normalization import *  # noqa: F403
 from .pointwise import *  # noqa: F403
 from .pool import *  # noqa: F403
 from .random import *  # noqa: F403
