@@ -15,7 +15,6 @@ from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .norms import *  # noqa: F403
 from .normalization import *  # noqa: F403
-from .norm import *  # noqa: F403
 from .pad import *  # noqa: F403
 from .pointwise import *  # noqa: F403
 from .pool import *  # noqa: F403
