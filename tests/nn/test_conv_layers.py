@@ -60,7 +60,6 @@ LAYERS = [
     ("RMSNorm", (7,), {}, (2, 4, 7)),
     ("RMSNorm", ((4, 7),), dict(eps=1e-3, elementwise_affine=False), (2, 4, 7)),
     ("LocalResponseNorm", (3,), {}, (2, 5, 7, 3)),
-    ("CrossMapLRN2d", (3,), {}, (2, 5, 7, 3)),
 ]
 CASES = [pytest.param(*case, id=f"{case[0]}-{i}") for i, case in enumerate(LAYERS)]
 
@@ -92,6 +91,7 @@ def test_same_text_and_state(name, args, kw, shape):
         np.testing.assert_allclose(ours.state_dict()[key].numpy(), value.numpy(), rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")  # PyTorch's, about a copy that it makes
 @pytest.mark.parametrize(("name", "args", "kw", "shape"), CASES)
 def test_same_results(name, args, kw, shape):
     """Outputs, gradients and running statistics agree in training, and outputs in evaluation after it."""
