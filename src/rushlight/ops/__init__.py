@@ -11,6 +11,7 @@ from .dropout import *  # noqa: F403
 from .embedding import *  # noqa: F403
 from .extrema import *  # noqa: F403
 from .indexing import *  # noqa: F403
+from .interpolate import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .norms import *  # noqa: F403
@@ -19,6 +20,7 @@ from .pad import *  # noqa: F403
 from .pointwise import *  # noqa: F403
 from .pool import *  # noqa: F403
 from .random import *  # noqa: F403
+from .rearrange import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .scan import *  # noqa: F403
 from .shape import *  # noqa: F403

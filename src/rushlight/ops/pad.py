@@ -67,8 +67,10 @@ def _positions(mode, size, before, after):
     out = range(-before, size + after)
     if mode == "replicate":
         return [min(max(i, 0), size - 1) for i in out]
-    if mode == "circular":
-        return [i % size for i in out]
+    if mode == "circular":  # what is left after cropping is repeated
+        start = max(-before, 0)
+        kept = size - start - max(-after, 0)
+        return [start + i % kept for i in range(-max(before, 0), kept + max(after, 0))]
     last = size - 1
     return [last - abs(last - abs(i)) for i in out]
 
