@@ -1,24 +1,9 @@
 // Activations with parameters, and their backward passes: f(x) and g f'(x).
 #include "pointwise.h"
-#include "vecmath.h"
+#include "softplus.h"
 
 namespace rl {
 namespace {
-
-// log(1 + e) for e >= 0 with a small relative error also for tiny e (Kahan's correction).
-template <class T>
-inline T log1p_pos(T e) {
-  T u = T(1) + e, d = u - T(1);
-  T r = fast_log(u) * (e / (d == T(0) ? T(1) : d));
-  return d == T(0) ? e : r;
-}
-inline double log1p_pos(double e) { return std::log1p(e); }
-
-template <class T>
-inline T soft_plus(T z) {
-  T e = fast_exp(-(z < T(0) ? -z : z));
-  return (z > T(0) ? z : T(0)) + log1p_pos(e) + (z - z);   // z - z keeps NaN
-}
 
 // ---- piecewise linear ---------------------------------------------------------------------------------------
 

@@ -5,12 +5,12 @@
 #include <algorithm>
 
 #include "../core/kernel.h"
+#include "rows.h"
 #include "vecmath.h"
 
 namespace rl {
 namespace {
 
-constexpr int kLanes = 16;
 constexpr int64_t kStrip = 64, kWork = 16384;
 
 struct Form {
@@ -22,31 +22,6 @@ struct Form {
     for (int d = static_cast<int>(dim) + 1; d < a.ndim; ++d) inner *= a.shape[d];
   }
 };
-
-template <class T, class F>
-T lane_sum(int64_t n, const F& term) {
-  T lane[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int k = 0; k < kLanes; ++k) lane[k] += term(i + k);
-  for (int k = 0; i < n; ++i, ++k) lane[k] += term(i);
-  for (int s = kLanes / 2; s; s >>= 1)
-    for (int k = 0; k < s; ++k) lane[k] += lane[k + s];
-  return lane[0];
-}
-
-template <class T>
-T lane_max(const T* x, int64_t n) {
-  T lane[kLanes];
-  const T low = -std::numeric_limits<T>::infinity();
-  for (int k = 0; k < kLanes; ++k) lane[k] = low;
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int k = 0; k < kLanes; ++k) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
-  for (int k = 0; i < n; ++i, ++k) lane[k] = x[i] > lane[k] ? x[i] : lane[k];
-  for (int k = 1; k < kLanes; ++k) lane[0] = lane[k] > lane[0] ? lane[k] : lane[0];
-  return lane[0];
-}
 
 // Calls row(offset) for each row, or strip(offset, width) for each strip of columns.
 template <class Row, class Strip>

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from .. import _check as check
 from ..autograd.tensor import Tensor
+from .creation import result_type
 from .matmul import matmul
 
-__all__ = ["bilinear"]
+__all__ = ["bilinear", "cosine_similarity", "pairwise_distance", "normalize"]
 
 
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -27,3 +29,34 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     left = matmul(x1, weight.permute(1, 0, 2).reshape(w[1], w[0] * w[2])).reshape(-1, w[0], w[2])
     out = (left * x2.unsqueeze(1)).sum(-1).reshape(*a[:-1], w[0])
     return out if bias is None else out + bias
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`; the inputs broadcast."""
+    dtype = result_type(x1, x2)
+    if not dtype.is_floating_point:
+        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtype.scalar_name}")
+    x1, x2 = x1.to(dtype), x2.to(dtype)
+    check.dim(dim, max(x1.ndim, x2.ndim))
+    n1 = x1.norm(2, dim, keepdim=True)
+    n2 = x2.norm(2, dim, keepdim=True)
+    # The floor takes no part in the gradient, as in PyTorch.
+    n1 = n1 + (n1.detach().clamp_min(eps) - n1.detach())
+    n2 = n2 + (n2.detach().clamp_min(eps) - n2.detach())
+    return ((x1 / n1) * (x2 / n2)).sum(dim)
+
+
+def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
+    """The p-norm of x1 - x2 + eps along the last dimension; the inputs broadcast."""
+    return (x1 - x2 + eps).norm(p, -1, keepdim)
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out=None) -> Tensor:
+    """input / max(|input|_p, eps) along `dim`."""
+    norm = input.norm(p, dim, keepdim=True).clamp_min(eps)
+    result = input / norm
+    if out is None:
+        return result
+    from ._declare import write_out
+
+    return write_out(out, result)

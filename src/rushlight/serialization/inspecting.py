@@ -6,7 +6,6 @@ Whole models are read too: classes become inert records, and a module's tensors 
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 from collections import Counter, OrderedDict
@@ -16,11 +15,12 @@ from pickle import UnpicklingError
 import numpy as np
 
 from .. import _dtypes
+from ..autograd.tensor import Tensor
 from .archive import ArchiveError
 from .layouts import storage_size
 from .load import _archive_message, open_layout
 from .names import FOREIGN, STORAGES
-from .source import open_source
+from .source import PathSource, open_source
 from .storages import Storage, StorageType, check_geometry, rebuild_tensor, whole_numbers
 from .unpickler import Builder, Unpickler
 
@@ -142,7 +142,8 @@ class InspectBuilder(Builder):
 def _describe(storage, offset, size, stride, requires_grad=False, hooks=None, metadata=None):
     if isinstance(storage, _Foreign):
         name = storage.name.removesuffix("Storage")
-        return TensorInfo("", whole_numbers(size, "shape"), name, FOREIGN[storage.name], requires_grad is True, str(storage.key))
+        size = whole_numbers(size, "shape")
+        return TensorInfo("", size, name, FOREIGN[storage.name], requires_grad is True, str(storage.key))
     if not isinstance(storage, Storage):
         raise UnpicklingError(f"a tensor needs a storage, got {type(storage).__name__}")
     _, size, _ = check_geometry(storage.numel, offset, size, stride)
@@ -157,14 +158,18 @@ def _describe_v3(storage, offset, size, stride, requires_grad, hooks, dtype, met
 
 
 def inspect(f) -> list[TensorInfo]:
-    """The tensors of a checkpoint in the order in which they are stored: state dicts, training checkpoints, whole models,
-    `.safetensors`; any layout; nothing is executed and no values are read until asked for.
+    """The tensors of a checkpoint in the order in which they are stored.
+
+    State dicts, training checkpoints, whole models and `.safetensors`, in any layout. Nothing is executed, and no
+    values are read until asked for.
 
     Raises: what `load` raises for files that are damaged or no checkpoints.
     """
     if isinstance(f, (str, os.PathLike)) and os.fspath(f).endswith(".safetensors"):
-        return _inspect_safetensors(os.fspath(f))
-    source, name = open_source(f)
+        from .safetensors_files import entries
+
+        return [TensorInfo(e.name, e.shape, e.dtype, e.itemsize, False, e.name, e.read) for e in entries(f)]
+    source, name = (PathSource(f), os.fspath(f)) if isinstance(f, (str, os.PathLike)) else open_source(f)
     try:
         layout = open_layout(source, name)
 
@@ -179,10 +184,8 @@ def inspect(f) -> list[TensorInfo]:
 
         found = list(_walk(layout.read(run)))
     except ArchiveError as error:
-        source.close()
         raise RuntimeError(_archive_message(error, name)) from None
     except UnpicklingError as error:
-        source.close()
         raise UnpicklingError(f"{name}: {error}") from None
     return found
 
@@ -204,11 +207,18 @@ def _children(node):
     return []
 
 
+def _known(t):
+    a = t._a
+    return TensorInfo("", a.shape, a.dtype.name, a.itemsize, t.requires_grad, hex(a.storage_id), lambda: t)
+
+
 def _walk(root):
     """Tensors with their dotted names, depth first; every container once."""
     stack, seen = [("", root)], set()
     while stack:
         path, node = stack.pop()
+        if isinstance(node, Tensor):  # the oldest layout stores tensors outside the pickle
+            node = _known(node)
         if isinstance(node, TensorInfo):
             yield dataclasses.replace(node, name=path or "(tensor)")
             continue
@@ -218,54 +228,5 @@ def _walk(root):
             seen.add(id(node))
             children = _children(node)
             for key, child in reversed(children):
-                if isinstance(child, (dict, list, tuple, _Record, TensorInfo)):
+                if isinstance(child, (dict, list, tuple, _Record, TensorInfo, Tensor)):
                     stack.append((f"{path}.{key}" if path else str(key), child))
-
-
-_SAFETENSORS = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32",
-                "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool", "U16": "uint16", "U32": "uint32",
-                "U64": "uint64", "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}  # fmt: skip
-
-
-def _inspect_safetensors(path):
-    size = os.path.getsize(path)
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 2 <= length <= min(size - 8, 100_000_000):
-            raise RuntimeError(f"{path} is not a valid safetensors file: its header claims {length} bytes of {size}")
-        try:
-            header = json.loads(file.read(length))
-        except (ValueError, RecursionError) as error:
-            raise RuntimeError(f"{path} is not a valid safetensors file: {error}") from None
-    found = []
-    for name, entry in header.items() if isinstance(header, dict) else ():
-        if name == "__metadata__":
-            continue
-        try:
-            begin, end = entry["data_offsets"]
-            shape = whole_numbers(entry["shape"], "shape")
-            dtype = _SAFETENSORS.get(entry["dtype"], str(entry["dtype"]))
-            itemsize = (end - begin) // math.prod(shape) if math.prod(shape) else FOREIGN.get(dtype, 1)
-            if not 0 <= begin <= end <= size - 8 - length:
-                raise ValueError("its data lies outside the file")
-        except (KeyError, TypeError, ValueError, UnpicklingError) as error:
-            raise RuntimeError(f"{path} is not a valid safetensors file: tensor {name!r}: {error}") from None
-        read = _reader(path, 8 + length + begin, end - begin, shape, dtype)
-        found.append(TensorInfo(name, shape, dtype, itemsize, False, name, read))
-    return found
-
-
-def _reader(path, at, nbytes, shape, dtype):
-    known = {d.name: d for d in _dtypes.ALL}.get(dtype)
-    if known is None or math.prod(shape) * known.itemsize != nbytes:
-        return None
-
-    def read():
-        from .. import _native
-        from .storages import array_of
-
-        with open(path, "rb") as file:
-            file.seek(at)
-            return _native.wrap(array_of(file.read(nbytes), known).view(shape))
-
-    return read

@@ -46,7 +46,7 @@ class Inert(Builder):
 
 
 def _text(value):
-    return value.decode("ascii") if isinstance(value, bytes) else value
+    return value.decode("ascii", "replace") if isinstance(value, bytes) else value
 
 
 def storage_size(pid):
@@ -134,9 +134,10 @@ class StreamLayout:
         # The storages come behind the object: pass over it once to find them.
         _, self.end = self._plain(self.start, encoding)
         keys, at = self._plain(self.end, encoding)
-        if not isinstance(keys, list):
+        keys = [_text(k) for k in keys] if isinstance(keys, list) else [None]
+        if not all(isinstance(k, str) for k in keys):
             raise UnpicklingError("the list of storages is missing")
-        self.keys, self.data_start, self.places = [_text(k) for k in keys], at, {}
+        self.keys, self.data_start, self.places = keys, at, {}
         self.storages: dict[str, Storage] = {}
         self.consumed = len(self.data)
 
@@ -148,8 +149,8 @@ class StreamLayout:
         sizes = {}
 
         def note(pid):
-            if type(pid) is tuple and len(pid) >= 5 and _text(pid[0]) == "storage":
-                sizes[_text(pid[2])] = pid[1]
+            if type(pid) is tuple and len(pid) >= 5 and _text(pid[0]) == "storage" and isinstance(pid[2], (str, bytes)):
+                sizes[_text(pid[2])] = pid[1] if isinstance(pid[1], str) else None
 
         probe = Inert()
         # Element sizes are named by types only, so the first pass needs those names.
@@ -269,15 +270,18 @@ class TarLayout:
             if numel < 0 or end > len(data):
                 raise UnpicklingError(f"storage {key} should have {numel} elements, but the file ends before")
             content = data[at:end]
-            storage = Storage(dtype, key, numel, _text(location), lambda s, c=content: array_of(c, s.dtype))
+            storage = Storage(dtype, key, numel, str(_text(location)), lambda s, c=content: array_of(c, s.dtype))
             if self.location is not None:
                 self.location.check(storage)
             self.objects[key] = storage
             at = end
         views, _ = self._next(data, at, run)
-        for target, root, offset, numel in views:
-            base = self.objects[root]
-            if min(offset, numel) < 0 or offset + numel > base.numel:
+        for view in views if isinstance(views, list) else [views]:
+            if type(view) is not tuple or len(view) != 4 or any(type(v) is not int for v in view):
+                raise UnpicklingError("damaged tar file: a view is not four numbers")
+            target, root, offset, numel = view
+            base = self.objects.get(root)
+            if base is None or min(offset, numel) < 0 or offset + numel > base.numel:
                 raise UnpicklingError("a view of a storage reaches outside it")
             self.objects[target] = Storage(
                 base.dtype, target, numel, base.location, lambda s, b=base, o=offset: _part(b.load(), o, s.numel)
@@ -293,7 +297,8 @@ class TarLayout:
             if not 0 <= ndim <= 64:
                 raise UnpicklingError(f"a tensor with {ndim} dimensions")
             numbers, at = self._take(data, at, f"<{2 * ndim + 1}q")
-            self.objects[key] = rebuild_tensor(self.objects.get(storage), numbers[-1], numbers[:ndim], numbers[ndim:-1])
+            memory = self.objects.get(storage) if isinstance(storage, (int, str)) else None
+            self.objects[key] = rebuild_tensor(memory, numbers[-1], numbers[:ndim], numbers[ndim:-1])
 
     def persistent(self, pid):
         if type(pid) is tuple and pid:
@@ -311,6 +316,6 @@ def _count(count, data):
 
 
 def _triple(described):
-    if type(described) is not tuple or len(described) != 3:
+    if type(described) is not tuple or len(described) != 3 or not isinstance(described[0], (int, str)):
         raise UnpicklingError("damaged tar file: an entry is not a triple")
     return described

@@ -18,9 +18,9 @@ from .unpickler import Unpickler
 __all__ = ["load", "open_layout"]
 
 _UNSAFE = (
-    "In PyTorch 2.6, we changed the default value of the `weights_only` argument in `torch.load` from `False` to `True`. "
-    "Re-running `torch.load` with `weights_only` set to `False` will likely succeed, but it can result in arbitrary code "
-    "execution. Do it only if you got the file from a trusted source."
+    "In PyTorch 2.6, we changed the default value of the `weights_only` argument in `torch.load` from `False` to "
+    "`True`. Re-running `torch.load` with `weights_only` set to `False` will likely succeed, but it can result in "
+    "arbitrary code execution. Do it only if you got the file from a trusted source."
 )
 _DOCS = (
     "\n\nCheck the documentation of torch.load to learn more about types accepted by default with weights_only "
@@ -39,8 +39,8 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
             unpickles any object, which runs whatever code the file names: only for files that you trust.
         mmap: True maps a zip checkpoint instead of reading it; pages are read when tensors are used, and in-place
             changes stay in memory.
-    Raises: FileNotFoundError; pickle.UnpicklingError for names that are not allowed and for damaged pickles; RuntimeError
-        for damaged archives; EOFError for an empty file. The message names the file.
+    Raises: FileNotFoundError; pickle.UnpicklingError for names that are not allowed and for damaged pickles;
+        RuntimeError for damaged archives; EOFError for an empty file. The message names the file.
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.load.html
     """
     weights_only = _weights_only(weights_only, pickle_module)
@@ -101,11 +101,19 @@ def open_layout(source, name, *, location=None, use_mmap=False):
 
 
 _SIGNATURES = {
-    b"\x89HDF": "an HDF5 file (Keras?)", b"\x93NUM": "a NumPy .npy file; use numpy.load", b"\x1f\x8b": "a gzip file; unpack it first",
-    b"<!DO": "an HTML page, perhaps an error page instead of the download", b"<htm": "an HTML page, perhaps an error page",
-    b"\x89PNG": "a PNG image", b"\xff\xd8\xff": "a JPEG image", b"%PDF": "a PDF", b"version https://git-lfs": "a Git LFS pointer; "
-    "run `git lfs pull`", b"PK\x05\x06": "an empty zip file", b"7z\xbc\xaf": "a 7z archive", b"Rar!": "a RAR archive",
-}  # fmt: skip
+    b"\x89HDF": "an HDF5 file (Keras?)",
+    b"\x93NUM": "a NumPy .npy file; use numpy.load",
+    b"\x1f\x8b": "a gzip file; unpack it first",
+    b"<!DO": "an HTML page, perhaps an error page instead of the download",
+    b"<htm": "an HTML page, perhaps an error page instead of the download",
+    b"version https://git-lfs": "a Git LFS pointer; run `git lfs pull`",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"%PDF": "a PDF",
+    b"PK\x05\x06": "an empty zip file",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+}
 
 
 def _not_a_checkpoint(head):
@@ -135,8 +143,8 @@ def _safe_message(message, name):
         return (
             "Weights only load failed. This file can still be loaded, to do so you have two options, "
             "\033[1mdo those steps only if you trust the source of the checkpoint\033[0m. "
-            f"\n\t(1) {_UNSAFE}\n\t(2) Alternatively, to load with `weights_only=True` please check the recommended steps in "
-            f"the following error message.\n\tWeightsUnpickler error: {message}\n\nThe file is {name}. "
+            f"\n\t(1) {_UNSAFE}\n\t(2) Alternatively, to load with `weights_only=True` please check the recommended "
+            f"steps in the following error message.\n\tWeightsUnpickler error: {message}\n\nThe file is {name}. "
             f"`rushlight inspect` lists its tensors without executing anything.{_DOCS}"
         )
     if "whose module" in message:

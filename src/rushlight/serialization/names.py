@@ -51,7 +51,8 @@ _HOMES = {
         "MultiheadAttention PReLU RReLU ReLU ReLU6 SELU SiLU Sigmoid Softmax Softmax2d Softmin Softplus "
         "Softshrink Softsign Tanh Tanhshrink Threshold",
     "nn.modules.adaptive": "AdaptiveLogSoftmaxWithLoss",
-    "nn.modules.batchnorm": "BatchNorm1d BatchNorm2d BatchNorm3d LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d SyncBatchNorm",
+    "nn.modules.batchnorm":
+        "BatchNorm1d BatchNorm2d BatchNorm3d LazyBatchNorm1d LazyBatchNorm2d LazyBatchNorm3d SyncBatchNorm",
     "nn.modules.channelshuffle": "ChannelShuffle",
     "nn.modules.container": "Container ModuleDict ModuleList ParameterDict ParameterList Sequential",
     "nn.modules.conv":
@@ -83,7 +84,8 @@ _HOMES = {
         "LPPool2d LPPool3d MaxPool1d MaxPool2d MaxPool3d MaxUnpool1d MaxUnpool2d MaxUnpool3d",
     "nn.modules.rnn": "GRU GRUCell LSTM LSTMCell RNN RNNBase RNNCell RNNCellBase",
     "nn.modules.sparse": "Embedding EmbeddingBag",
-    "nn.modules.transformer": "Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer",
+    "nn.modules.transformer":
+        "Transformer TransformerDecoder TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer",
     "nn.modules.upsampling": "Upsample UpsamplingBilinear2d UpsamplingNearest2d",
     "optim._adafactor": "Adafactor",
     "optim.adadelta": "Adadelta",

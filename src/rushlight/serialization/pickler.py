@@ -114,6 +114,13 @@ class Pickler(pickle._Pickler):  # the Python one: its handling of names can be 
             self.write(pickle.GLOBAL + f"{obj.module}\n{obj.__name__}\n".encode())
         self.memoize(obj)
 
+    def save_bytes(self, obj):
+        if obj or self.proto >= 3:
+            super().save_bytes(obj)
+        else:  # Python would write the class `bytes`, which PyTorch's data-only reader does not know
+            self.save_reduce(torch_global("_codecs", "encode"), ("", "latin1"), obj=obj)
+
+    dispatch[bytes] = save_bytes
     dispatch[Global] = save_global
     dispatch[FunctionType] = save_global
 

@@ -25,7 +25,8 @@ def _name_of(entry):
     if isinstance(entry, tuple):
         if len(entry) != 2:
             raise ValueError(
-                "Expected tuple of length 2 (global, str of callable full path), but got tuple of length: " f"{len(entry)}"
+                "Expected tuple of length 2 (global, str of callable full path), but got tuple of length: "
+                f"{len(entry)}"
             )
         if type(entry[1]) is not str:
             raise TypeError(f"Expected second item in tuple to be str of callable full path, but got: {type(entry[1])}")
@@ -86,6 +87,12 @@ def _bytearray(source=b"", encoding="latin1"):
     if type(source) is not bytes:  # an integer would allocate as much as the file likes
         raise UnpicklingError("bytearray may only be made of bytes")
     return bytearray(source)
+
+
+def _bytes(*args):
+    if args:
+        raise UnpicklingError("bytes may only be made empty")
+    return b""
 
 
 def _set(items=()):
@@ -196,6 +203,7 @@ def _allowed():
         "collections.OrderedDict": (_ordered_dict, OrderedDict),
         "collections.Counter": (_counter, Counter),
         "builtins.set": (_set, set),
+        "builtins.bytes": (_bytes, bytes),  # how protocol 2 writes b""
         "builtins.bytearray": (_bytearray, bytearray),
         "builtins.complex": (_complex, complex),
         "_codecs.encode": (_encode, None),
@@ -232,7 +240,7 @@ ALLOWED = _allowed()
 
 
 def safe_find(module, name):
-    """What a name of PyTorch stands for when a trusted pickle is loaded by Python's unpickler; None if not known here."""
+    """What a name of PyTorch stands for when Python's unpickler loads a trusted pickle; None if not known here."""
     found = ALLOWED.get(f"{module}.{name}")
     if isinstance(found, Constructor):
         return found.cls or found.make
@@ -269,8 +277,8 @@ class SafeBuilder(Builder):
         path = path.removeprefix("builtins.") or path
         raise UnpicklingError(
             f"Unsupported global: GLOBAL {path} was not an allowed global by default. Please use "
-            f"`torch.serialization.add_safe_globals([{path}])` or the `torch.serialization.safe_globals([{path}])` context "
-            "manager to allowlist this global if you trust this class/function."
+            f"`torch.serialization.add_safe_globals([{path}])` or the `torch.serialization.safe_globals([{path}])` "
+            "context manager to allowlist this global if you trust this class/function."
         )
 
     def _by_user(self, thing):
@@ -291,7 +299,7 @@ class SafeBuilder(Builder):
         if isinstance(cls, type) and self._by_user(cls):
             return cls.__new__(cls, *args, **kwargs)
         raise UnpicklingError(
-            "Can only create new object for nn.Parameter or classes allowlisted via `add_safe_globals` " f"but got {cls!r}"
+            f"Can only create new object for nn.Parameter or classes allowlisted via `add_safe_globals` but got {cls!r}"
         )
 
     def build(self, instance, state):
@@ -311,7 +319,8 @@ class SafeBuilder(Builder):
             _build_user(instance, state)
         else:
             raise UnpicklingError(
-                "Can only build Tensor, Parameter, OrderedDict or types allowlisted via `add_safe_globals`, but got " f"{cls}"
+                "Can only build Tensor, Parameter, OrderedDict or types allowlisted via `add_safe_globals`, "
+                f"but got {cls}"
             )
 
 

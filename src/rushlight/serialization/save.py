@@ -19,8 +19,8 @@ def save(obj, f, pickle_module=pickle, pickle_protocol=2, _use_new_zipfile_seria
          _disable_byteorder_record=False) -> None:  # fmt: skip
     """Writes `obj` to `f` in PyTorch's format: tensors, containers, numbers, and any object that can be pickled.
 
-    Storages that several tensors share are written once. A path gets the new content only when all of it is on the disk;
-    until then, and after an error, whatever was there stays.
+    Storages that several tensors share are written once. A path gets the new content only when all of it is on the
+    disk; until then, and after an error, whatever was there stays.
 
     Args: `f`: a path or an object with `write`. `_use_new_zipfile_serialization=False` writes the layout of PyTorch
     before 1.6.

@@ -6,7 +6,7 @@ import io
 import mmap
 import os
 
-__all__ = ["BufferSource", "FileSource", "open_source"]
+__all__ = ["BufferSource", "FileSource", "PathSource", "open_source"]
 
 
 class BufferSource:
@@ -53,6 +53,21 @@ class FileSource:
             self.file.close()
 
 
+class PathSource:
+    """A file that is opened for each read, for readers that may keep a source for long."""
+
+    def __init__(self, path):
+        self.path, self.length = path, os.path.getsize(path)
+
+    def __len__(self):
+        return self.length
+
+    def read(self, at: int, n: int):
+        with open(self.path, "rb") as file:
+            file.seek(at)
+            return file.read(n)
+
+
 def open_source(f, use_mmap: bool = False):
     """(the source, a name for messages).
 
@@ -79,7 +94,7 @@ def open_source(f, use_mmap: bool = False):
         source = FileSource(f, owned=False)
     except io.UnsupportedOperation as error:
         raise type(error)(
-            f"{error}. You can only torch.load from a file that is seekable. Please pre-load the data into a buffer like "
-            "io.BytesIO and try to load from it instead."
+            f"{error}. You can only torch.load from a file that is seekable. Please pre-load the data into a buffer "
+            "like io.BytesIO and try to load from it instead."
         ) from None
     return source, str(getattr(f, "name", None) or type(f).__name__)

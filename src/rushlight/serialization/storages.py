@@ -74,7 +74,9 @@ class Location:
         if where.startswith("cuda"):
             raise RuntimeError(_NO_CUDA)
         if where != "cpu":
-            raise RuntimeError(f"don't know how to restore data location of torch.storage.UntypedStorage (tagged with {where})")
+            raise RuntimeError(
+                f"don't know how to restore data location of torch.storage.UntypedStorage (tagged with {where})"
+            )
 
 
 def array_of(content, dtype, *, share=False, swap=False):
@@ -126,7 +128,8 @@ def check_geometry(numel, offset, size, stride):
     reach = offset + sum((n - 1) * s for n, s in zip(size, stride, strict=True)) + 1 if count else 0
     if reach > numel or offset > numel:
         raise UnpicklingError(
-            f"a tensor of shape {size}, strides {stride} and offset {offset} reaches outside its storage of {numel} elements"
+            f"a tensor of shape {size}, strides {stride} and offset {offset} reaches outside its storage of {numel} "
+            "elements"
         )
     return offset, size, stride
 

@@ -1,11 +1,11 @@
 """A pickle interpreter that executes nothing by itself.
 
 It builds numbers, strings and containers. Everything else (names, calls, instances, tensors' memory) goes through a
-`Builder`, which decides what a name stands for. With `SafeBuilder` (safe.py) only a list of known names exists; with the
-inspecting one (inspecting.py) every name is an inert record.
+`Builder`, which decides what a name stands for. With `SafeBuilder` (safe.py) only a list of known names exists; with
+the inspecting one (inspecting.py) every name is an inert record.
 
-The interpreter is a loop, not a recursion, so nesting costs no stack; every length is checked against the bytes that are
-there before anything is allocated.
+The interpreter is a loop, not a recursion, so nesting costs no stack; every length is checked against the bytes that
+are there before anything is allocated.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Unpickler:
             detail = f"{type(error).__name__}: {error}"
             raise UnpicklingError(f"damaged pickle at byte {self.position}: {detail}") from error
 
-    # -- bytes -----------------------------------------------------------------------------------------------------------
+    # -- bytes --------------------------------------------------------------------------------------------------------
 
     def take(self, n: int) -> bytes:
         if n < 0 or n > self.end - self.position:
@@ -121,7 +121,7 @@ class Unpickler:
                 raise UnpicklingError("pickle data was truncated: a line without an end")
             chunk *= 16
 
-    # -- stack -----------------------------------------------------------------------------------------------------------
+    # -- stack --------------------------------------------------------------------------------------------------------
 
     def pop(self):
         self._above_mark(1)
@@ -157,7 +157,7 @@ class Unpickler:
         del self.stack[-n:]
         self.stack.append(items)
 
-    # -- containers --------------------------------------------------------------------------------------------------------
+    # -- containers ---------------------------------------------------------------------------------------------------
 
     def append(self, items):
         target = self.top()
@@ -188,7 +188,7 @@ class Unpickler:
             raise UnpicklingError(f"Can only add items to sets, but got {type(target)!r}")
         target.update(_checked(items))
 
-    # -- names and calls -------------------------------------------------------------------------------------------------------
+    # -- names and calls ----------------------------------------------------------------------------------------------
 
     def name(self):
         module, name = self.line(), self.line()

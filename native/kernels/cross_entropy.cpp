@@ -1,0 +1,208 @@
+// Cross entropy with class indices in one pass: log-softmax, the pick of the target's entry, weights, label smoothing
+// and the reduction. Also the negative log likelihood (the same without the log-softmax).
+//
+// x is (N, C, inner), contiguous; target (N, inner). Kept for the backward pass: log(sum exp) per position (lse) and the
+// sum of the weights (total), from which softmax is recomputed.
+#include <algorithm>
+#include <cmath>
+
+#include "../core/kernel.h"
+#include "rows.h"
+#include "vecmath.h"
+
+namespace rl {
+namespace {
+
+constexpr int64_t kStrip = 64, kWork = 16384;
+
+enum Reduction : int64_t { kNone, kMean, kSum };
+
+// Numbers: reduction, ignore_index, label smoothing, whether x holds log-probabilities already.
+struct Problem {
+  int64_t N, C, inner, reduction, ignore;
+  double smoothing;
+  bool is_log;
+  const int64_t* target;
+  Problem(const Call& c, const Array& x, const Array& t)
+      : N(x.ndim > 1 ? x.shape[0] : 1), C(x.shape[x.ndim > 1 ? 1 : 0]), inner(1), reduction(c.inum(0)), ignore(c.inum(1)),
+        smoothing(c.fnum(2)), is_log(c.inum(3)), target(t.ptr<int64_t>()) {
+    for (int d = 2; d < x.ndim; ++d) inner *= x.shape[d];
+  }
+  int64_t positions() const { return N * inner; }
+  void check() const {
+    for (int64_t i = 0; i < positions(); ++i) {
+      const int64_t t = target[i];
+      if (t != ignore && (t < 0 || t >= C)) throw std::out_of_range("Target " + std::to_string(t) + " is out of bounds.");
+    }
+  }
+};
+
+void forward_infer(const Call& c, Meta* m) {
+  const Array &x = *c.in[0], &t = *c.in[1];
+  m[0].like(t);
+  m[0].dtype = x.dtype;
+  if (c.inum(0) != kNone) m[0].ndim = 0;
+  m[1].like(t);
+  m[1].dtype = x.dtype;
+  m[2].dtype = x.dtype;
+  m[2].ndim = 0;
+}
+
+// log(sum_c exp(x_c)) for one position per column of a strip.
+template <class T>
+void log_sum_exp(const T* x, int64_t C, int64_t inner, int64_t w, T* lse) {
+  if (inner == 1) {
+    const T m = lane_max(x, C);
+    lse[0] = m + std::log(lane_sum<T>(C, [&](int64_t k) { return fast_exp(x[k] - m); }));
+    return;
+  }
+  T m[kStrip], s[kStrip];
+  for (int64_t j = 0; j < w; ++j) {
+    m[j] = -std::numeric_limits<T>::infinity();
+    s[j] = T(0);
+  }
+  for (int64_t k = 0; k < C; ++k)
+    for (int64_t j = 0; j < w; ++j) m[j] = x[k * inner + j] > m[j] ? x[k * inner + j] : m[j];
+  for (int64_t k = 0; k < C; ++k)
+    for (int64_t j = 0; j < w; ++j) s[j] += fast_exp(x[k * inner + j] - m[j]);
+  for (int64_t j = 0; j < w; ++j) lse[j] = m[j] + std::log(s[j]);
+}
+
+// Calls fn(chunk, n, col, width) for strips of positions; returns the number of chunks.
+template <class F>
+void strips(const Problem& p, const F& fn) {
+  const int64_t per_row = (p.inner + kStrip - 1) / kStrip, jobs = p.N * per_row;
+  const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, p.C * std::min(kStrip, p.inner)));
+  parallel_for((jobs + per - 1) / per, [&](int64_t k) {
+    for (int64_t j = k * per; j < std::min(jobs, (k + 1) * per); ++j) {
+      const int64_t col = j % per_row * kStrip;
+      fn(j / per_row, col, std::min(kStrip, p.inner - col));
+    }
+  });
+}
+
+template <class T>
+void forward(const Problem& p, const T* x, const T* w, T* loss, T* lse, T* total) {
+  Scratch<T> values(p.positions());
+  double weight_sum = 0;
+  if (w)
+    for (int64_t k = 0; k < p.C; ++k) weight_sum += w[k];
+  const double smooth = p.smoothing / static_cast<double>(p.C);
+  strips(p, [&](int64_t n, int64_t col, int64_t width) {
+    const T* base = x + n * p.C * p.inner + col;
+    T* l = lse + n * p.inner + col;
+    if (p.is_log) std::fill(l, l + width, T(0));
+    else log_sum_exp(base, p.C, p.inner, width, l);
+    for (int64_t j = 0; j < width; ++j) {
+      const int64_t at = n * p.inner + col + j, t = p.target[at];
+      if (t == p.ignore) {
+        values[at] = T(0);
+        continue;
+      }
+      T v = (l[j] - base[t * p.inner + j]) * (w ? w[t] : T(1));
+      if (p.smoothing > 0) {
+        double all = (w ? weight_sum : static_cast<double>(p.C)) * l[j];
+        for (int64_t k = 0; k < p.C; ++k) all -= static_cast<double>(base[k * p.inner + j]) * (w ? w[k] : T(1));
+        v = static_cast<T>((1 - p.smoothing) * v + smooth * all);
+      }
+      values[at] = v;
+    }
+  });
+  double norm = 0;
+  for (int64_t i = 0; i < p.positions(); ++i)
+    if (p.target[i] != p.ignore) norm += w ? w[p.target[i]] : T(1);
+  *total = static_cast<T>(norm);
+  if (p.reduction == kNone) {
+    std::copy(values.p, values.p + p.positions(), loss);
+    return;
+  }
+  double sum = 0;
+  constexpr int64_t kBlock = 4096;
+  for (int64_t b = 0; b < p.positions(); b += kBlock)
+    sum += lane_sum<double>(std::min(kBlock, p.positions() - b), [&](int64_t i) { return static_cast<double>(values[b + i]); });
+  *loss = static_cast<T>(p.reduction == kMean ? sum / norm : sum);
+}
+
+void forward_run(const Call& c) {
+  const Array& x = *c.in[0];
+  floating(x.dtype, c.inum(3) ? "nll_loss_out_frame" : "log_softmax_lastdim_kernel_impl", [&](auto z) {
+    using T = decltype(z);
+    const Problem p(c, x, *c.in[1]);
+    p.check();
+    forward<T>(p, x.ptr<T>(), c.in[2] ? c.in[2]->ptr<T>() : nullptr, c.out[0]->ptr<T>(), c.out[1]->ptr<T>(),
+               c.out[2]->ptr<T>());
+  });
+}
+RL_KERNEL(cross_entropy, 3, forward_infer, forward_run)
+
+// cross_entropy_backward(g, x, target, weight, lse, total, numbers…)
+void backward_infer(const Call& c, Meta* m) { m->like(*c.in[1]); }
+
+template <class T>
+void backward(const Problem& p, const T* g, const T* x, const T* w, const T* lse, T total, T* dx) {
+  double weight_sum = static_cast<double>(p.C);
+  if (w) {
+    weight_sum = 0;
+    for (int64_t k = 0; k < p.C; ++k) weight_sum += w[k];
+  }
+  const T smooth = static_cast<T>(p.smoothing / static_cast<double>(p.C)), keep = static_cast<T>(1 - p.smoothing);
+  strips(p, [&](int64_t n, int64_t col, int64_t width) {
+    const int64_t base = n * p.C * p.inner + col;
+    const T* l = lse + n * p.inner + col;
+    // dx = scale (q exp(x - lse) - smooth w_k), minus scale keep w_t at the target.
+    T scale[kStrip], q[kStrip];
+    for (int64_t j = 0; j < width; ++j) {
+      const int64_t at = n * p.inner + col + j, t = p.target[at];
+      const bool ignored = t == p.ignore;
+      scale[j] = ignored ? T(0) : (p.reduction == kNone ? g[at] : p.reduction == kMean ? *g / total : *g);
+      q[j] = ignored ? T(0) : keep * (w ? w[t] : T(1)) + static_cast<T>(smooth * weight_sum);
+    }
+    for (int64_t k = 0; k < p.C; ++k) {
+      const T s = smooth * (w ? w[k] : T(1));
+      for (int64_t j = 0; j < width; ++j) {
+        const int64_t i = base + k * p.inner + j;
+        const T soft = p.is_log ? T(0) : fast_exp(x[i] - l[j]);
+        dx[i] = scale[j] == T(0) ? T(0) : scale[j] * (q[j] * soft - s);
+      }
+    }
+    for (int64_t j = 0; j < width; ++j) {
+      const int64_t t = p.target[n * p.inner + col + j];
+      if (t != p.ignore) dx[base + t * p.inner + j] -= scale[j] * keep * (w ? w[t] : T(1));
+    }
+  });
+}
+
+// Rows: the class loop is the inner one.
+template <class T>
+void backward_rows(const Problem& p, const T* g, const T* x, const T* w, const T* lse, T total, T* dx) {
+  strips(p, [&](int64_t n, int64_t, int64_t) {
+    const int64_t t = p.target[n];
+    const T* a = x + n * p.C;
+    T* o = dx + n * p.C;
+    if (t == p.ignore) {
+      std::fill(o, o + p.C, T(0));
+      return;
+    }
+    const T scale = (p.reduction == kNone ? g[n] : p.reduction == kMean ? *g / total : *g) * (w ? w[t] : T(1));
+    if (p.is_log) std::fill(o, o + p.C, T(0));
+    else
+      for (int64_t k = 0; k < p.C; ++k) o[k] = scale * fast_exp(a[k] - lse[n]);
+    o[t] -= scale;
+  });
+}
+
+void backward_run(const Call& c) {
+  const Array& x = *c.in[1];
+  floating(x.dtype, "cross_entropy_backward", [&](auto z) {
+    using T = decltype(z);
+    const Problem p(c, x, *c.in[2]);
+    const T* w = c.in[3] ? c.in[3]->ptr<T>() : nullptr;
+    const T total = *c.in[5]->ptr<T>();
+    auto go = p.inner == 1 && p.smoothing == 0 ? backward_rows<T> : backward<T>;
+    go(p, c.in[0]->ptr<T>(), x.ptr<T>(), w, c.in[4]->ptr<T>(), total, c.out[0]->ptr<T>());
+  });
+}
+RL_KERNEL(cross_entropy_backward, 1, backward_infer, backward_run)
+
+}  // namespace
+}  // namespace rl

@@ -1,0 +1,4 @@
+"""Gradient clipping and parameter vectors."""
+
+from .clip_grad import *  # noqa: F403
+from .convert_parameters import *  # noqa: F403
