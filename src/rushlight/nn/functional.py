@@ -9,7 +9,6 @@ from ..ops.activation import *  # noqa: F403
 from ..ops.classification import *  # noqa: F403
 from ..ops.conv import *  # noqa: F403
 from ..ops.loss import *  # noqa: F403
-from ..ops.conv import *  # noqa: F403
 from ..ops.matmul import linear as linear
 from ..ops.normalization import *  # noqa: F403
 from ..ops.ctc import *  # noqa: F403
@@ -21,6 +20,7 @@ from ..ops.matmul import linear as linear
 from ..ops.normalization import *  # noqa: F403
 from ..ops.pad import *  # noqa: F403
 from ..ops.normalization import *  # noqa: F403
+from ..ops.pad import *  # noqa: F403
 from ..ops.pointwise import relu_ as relu_
 from ..ops.pointwise import sigmoid as sigmoid
 from ..ops.pointwise import tanh as tanh

@@ -12,10 +12,6 @@ from .module import Module as Module
 from .normalization import *  # noqa: F403
 from .pooling import *  # noqa: F403
 from .dropout import *  # noqa: F403
-from .flatten import *  # noqa: F403
 from .image import *  # noqa: F403
-from .linear import *  # noqa: F403
-from .loss import *  # noqa: F403
-from .module import Module as Module
 from .padding import *  # noqa: F403
 from .sparse import *  # noqa: F403
