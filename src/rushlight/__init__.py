@@ -1,9 +1,12 @@
 """rushlight: a small torch that burns fast."""
 
 from . import autograd as autograd
+from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
-from . import random as random
+from . import return_types as return_types
+from . import serialization as serialization
+from . import utils as utils
 from ._config import *  # noqa: F403
 from ._device import device as device
 from ._dtypes import *  # noqa: F403
@@ -16,11 +19,15 @@ from .autograd.printing import printoptions as printoptions
 from .autograd.printing import set_printoptions as set_printoptions
 from .autograd.tensor import Size as Size
 from .autograd.tensor import Tensor as Tensor
+from .linalg import det as det
+from .linalg import inv as inverse
+from .linalg import logdet as logdet
+from .linalg import matrix_power as matrix_power
+from .linalg import pinv as pinverse
+from .linalg import slogdet as slogdet
 from .ops import *  # noqa: F403
+from .serialization import load as load
+from .serialization import save as save
 
 # Last, because `ops` has a submodule of that name which the star import brings along.
 from . import random as random  # noqa: E402, I001
-from . import nn as nn  # noqa: E402
-from . import serialization as serialization  # noqa: E402
-from .serialization import load as load  # noqa: E402
-from .serialization import save as save  # noqa: E402

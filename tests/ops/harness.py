@@ -48,6 +48,8 @@ class Row:
     atol: float | None = None
     layouts: bool = True  # also run with non-contiguous inputs
     seed: int = 0
+    inplace: str | None = None  # the method that does the same in place to the first input
+    out: str | None = None  # the function that does the same into `out=`
 
     @property
     def id(self):
@@ -170,6 +172,8 @@ def assert_same(got, want, tolerance, what):
     assert isinstance(got, rushlight.Tensor), f"{what}: {type(got)} instead of a Tensor"
     assert str(got.dtype) == str(want.dtype), f"{what}: dtype {got.dtype} instead of {want.dtype}"
     assert tuple(got.shape) == tuple(want.shape), f"{what}: shape {tuple(got.shape)} instead of {tuple(want.shape)}"
+    if not tolerance["rtol"] and want.is_floating_point():  # floats made of integers
+        tolerance = TOLERANCE[str(want.dtype).split(".")[1]]
     np.testing.assert_allclose(to_numpy(got), to_numpy(want), err_msg=what, equal_nan=True, **tolerance)
 
 
@@ -228,6 +232,43 @@ def run_row(row: Row, dtype: str, *, permuted: bool):
                                            allow_unused=True)  # fmt: skip
     loose = dict(rtol=max(1e-6, tolerance["rtol"]), atol=max(1e-6, tolerance["atol"]))
     compare_grads(r_second, t_second, loose, "second gradient of input")
+
+
+def inplace_row(row: Row):
+    """The same row, done in place to a copy of its first input."""
+    return dataclasses.replace(row, fn=lambda T, x, *rest: getattr(x.clone(), row.inplace)(*rest), inplace=None)
+
+
+def run_inplace(row: Row, dtype: str):
+    """The in-place form gives PyTorch's values and gradients, or PyTorch's error, and returns the tensor itself."""
+    new = inplace_row(row)
+    drawn = row.inputs(Draw(dtype, row.seed))
+    drawn = drawn if isinstance(drawn, tuple) else (drawn,)
+    try:
+        new.fn(torch, *[build(torch, v) for v in drawn])
+    except Exception as want:  # noqa: BLE001 - a result that does not fit into the first input
+        try:
+            new.fn(rushlight, *[build(rushlight, v) for v in drawn])
+        except type(want) as got:
+            assert str(want).splitlines()[0] in str(got), f"{got} instead of {want}"
+            return
+        raise AssertionError(f"nothing raised instead of {want!r}") from None
+    x, *rest = [build(rushlight, v) for v in drawn]
+    assert getattr(x, row.inplace)(*rest) is x
+    for permuted in (False, True):
+        run_row(new, dtype, permuted=permuted)
+
+
+def run_out(row: Row, dtype: str):
+    """`out=` receives the values and is returned: one of the right shape, and an empty one, which grows."""
+    drawn = row.inputs(Draw(dtype, row.seed))
+    drawn = drawn if isinstance(drawn, tuple) else (drawn,)
+    want = row.fn(torch, *[build(torch, v) for v in drawn])
+    inputs = [build(rushlight, v) for v in drawn]
+    for shape in (tuple(want.shape), (0,)):
+        out = rushlight.empty(shape, dtype=getattr(rushlight, str(want.dtype).split(".")[1]))
+        assert getattr(rushlight, row.out)(*inputs, out=out) is out
+        assert_same(out, want, {**TOLERANCE.get(dtype, dict(rtol=0, atol=0))}, "out")
 
 
 def compare_grads(got, want, tolerance, what):

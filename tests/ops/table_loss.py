@@ -95,11 +95,16 @@ ROWS = [
     *loss("cross_entropy_2d", CE, image, "smooth", label_smoothing=0.1, weight=weights),
     *loss(CE, NLL, lambda r: (r(5, 4), r.integers(0, 4, 5))),
     *loss(CE, NLL, ignoring, "weight", weight=weights),
-    *loss("cross_entropy_2d", NLL, image),
+    *loss("cross_entropy_2d", NLL, image, layouts=False),  # PyTorch cannot differentiate a permuted one
     *loss("multi_margin_loss", "multi_margin_loss", lambda r: (r(5, 4), r.integers(0, 4, 5)), second=False),
     *loss("multi_margin_loss", "multi_margin_loss", lambda r: (r(5, 4), r.integers(0, 4, 5)), "square", second=False, p=2,
           margin=0.5, weight=weights),
     *loss("multi_margin_loss", "multi_margin_loss", lambda r: (r(4), r.fixed(1)), "vector", second=False),
+    *loss("ctc_loss", "ctc_loss", lambda r: (r(6, 3, 5), r.fixed([[1, 2, 2], [3, 1, 4], [2, 0, 0]]), (6, 5, 6), (3, 3, 1)),
+          second=False),
+    *loss("ctc_loss", "ctc_loss", lambda r: (r(6, 2, 5), r.fixed([1, 2, 3]), (6, 1), (1, 2)), "joined", zero_infinity=True,
+          second=False),
+    *loss("ctc_loss", "ctc_loss", lambda r: (r(6, 5), r.fixed([1, 2]), (6,), (2,)), "single", blank=4, second=False),
     *loss("multilabel_margin_loss", "multilabel_margin_loss", lambda r: (r(2, 4), r.fixed([[3, 0, -1, 1], [-1, 0, 1, 2]])),
           second=False, layouts=False),
 ]  # fmt: skip
@@ -170,5 +175,9 @@ ERRORS = [
     error("gaussian_nll_loss", _scores, _scores, lambda T: -T.ones(2, 3), label="negative"),
     error("gaussian_nll_loss", _scores, _scores, zeros(5), label="size"),
     error("poisson_nll_loss", _scores, _scores, label="reduction", reduction="foo"),
+    *[error("ctc_loss", zeros(5, 2, 4), const([[1, 2], [2, 3]]), frames, labels, label=str(i), **kw)
+      for i, (frames, labels, kw) in enumerate([((6, 5), (2, 2), {}), ((5,), (2, 2), {}), ((5, 5), (2, 3), {}),
+                                                ((5, 5), (2, 2), {"blank": 7}), ((5, -1), (2, 2), {})])],
+    error("ctc_loss", zeros(5, 2, 4), const([1, 2, 3]), (5, 5), (2, 2), label="joined"),
     error("hinge_embedding_loss", _scores, _scores, label="reduction", reduction="batchmean"),
 ]

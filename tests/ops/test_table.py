@@ -10,7 +10,7 @@ import pytest
 import tests.ops
 from rushlight.autograd.op import REGISTRY
 
-from .harness import run_error, run_row
+from .harness import run_error, run_inplace, run_out, run_row
 
 TABLES = [importlib.import_module(f"tests.ops.{m.name}") for m in pkgutil.iter_modules(tests.ops.__path__)
           if m.name.startswith("table_")]  # fmt: skip
@@ -29,6 +29,20 @@ def test_row(row, dtype, layout):
     if layout == "permuted" and not row.layouts:
         return
     run_row(row, dtype, permuted=layout == "permuted")
+
+
+@pytest.mark.parametrize(("row", "dtype"), [pytest.param(r, d, id=f"{r.id}-{d}") for r in ROWS if r.inplace for d in r.dtypes])
+@pytest.mark.filterwarnings("ignore")
+def test_inplace(row, dtype):
+    """The in-place form does what PyTorch's does."""
+    run_inplace(row, dtype)
+
+
+@pytest.mark.parametrize(("row", "dtype"), [pytest.param(r, d, id=f"{r.id}-{d}") for r in ROWS if r.out for d in r.dtypes])
+@pytest.mark.filterwarnings("ignore")
+def test_out(row, dtype):
+    """`out=` receives the result."""
+    run_out(row, dtype)
 
 
 @pytest.mark.parametrize("row", ERRORS, ids=lambda r: r.id)

@@ -420,10 +420,9 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """x where y = 1, max(0, margin - x) where y = -1."""
     reduction = resolve(size_average, reduce, reduction)
-    near = where(target == 1, input, 0.0)
-    far = where(target == -1, (margin - input).clamp_min(0), 0.0)
-    neither = where((target == 1) | (target == -1), 0.0, input * 0 + (margin - input).clamp_min(0) + input)
-    return reduced(near + far + neither, reduction)
+    near = where(target != -1, input, 0.0)
+    far = where(target != 1, (margin - input).clamp_min(0), 0.0)
+    return reduced(near + far, reduction)
 
 
 def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean") -> Tensor:

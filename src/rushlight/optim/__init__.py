@@ -1,5 +1,6 @@
 """Optimizers, learning-rate schedules and weight averaging."""
 
+from . import lr_scheduler as lr_scheduler
 from .adam import Adam as Adam
 from .adam import AdamW as AdamW
 from .adam_variants import Adamax as Adamax

@@ -11,3 +11,7 @@ from .loss import *  # noqa: F403
 from .module import Module as Module
 from .normalization import *  # noqa: F403
 from .pooling import *  # noqa: F403
+from .dropout import *  # noqa: F403
+from .image import *  # noqa: F403
+from .padding import *  # noqa: F403
+from .sparse import *  # noqa: F403

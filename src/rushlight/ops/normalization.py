@@ -56,7 +56,7 @@ def _batch_norm_eval(x, w, b, mean, rstd, /):
     return K.batch_norm_eval(contig(x), contig(w), contig(b), contig(mean), contig(rstd))
 
 
-@op(grad_name="NativeBatchNormBackwardBackward0")
+@op(grad_name="NativeBatchNormBackwardBackward0", differentiable=False)
 def _batch_norm_backward(g, x, w, mean, rstd, /, *, training):
     dx, dw, db = K.batch_norm_backward(contig(g), contig(x), contig(w), contig(mean), contig(rstd), training)
     return dx, dw, db
@@ -151,7 +151,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
 # -- rows: layer, RMS and group norm ------------------------------------------------------------------------------------------------
 
 
-@op(name="row_norm_backward", grad_name="NativeLayerNormBackwardBackward0")
+@op(name="row_norm_backward", grad_name="NativeLayerNormBackwardBackward0", differentiable=False)
 def _row_norm_backward(g, x, w, mean, rstd, /, *, form):
     return K.row_norm_backward(contig(g), contig(x), contig(w), mean, rstd, form)
 

@@ -1,0 +1,196 @@
+// Special functions, and functions of integers.
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <type_traits>
+
+#include "pointwise.h"
+
+namespace rl {
+namespace {
+
+// psi(x): the recurrence up to 10, then the asymptotic series (Cephes, psi.c); reflection below 0.
+double digamma_of(double x) {
+  if (x == 0) return std::copysign(std::numeric_limits<double>::infinity(), -x);
+  double result = 0;
+  if (x < 0) {
+    if (x == std::floor(x)) return std::numeric_limits<double>::quiet_NaN();
+    result = -M_PI / std::tan(M_PI * (x - std::floor(x)));
+    x = 1 - x;
+  }
+  while (x < 10) {
+    result -= 1 / x;
+    x += 1;
+  }
+  const double z = 1 / (x * x);
+  const double series = z * (1.0 / 12 - z * (1.0 / 120 - z * (1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z / 12))))));
+  return result + std::log(x) - 0.5 / x - series;
+}
+
+// Hurwitz's zeta function, by Euler and Maclaurin's formula (Cephes, zeta.c).
+double zeta_of(double x, double q) {
+  static const double a[] = {12.0, -720.0, 30240.0, -1209600.0, 47900160.0, -1.8924375803183791606e9, 7.47242496e10,
+                             -2.950130727918164224e12, 1.1646782814350067249e14, -4.5979787224074726105e15,
+                             1.8152105401943546773e17, -7.1661652561756670113e18};
+  if (x == 1) return std::numeric_limits<double>::infinity();
+  if (x < 1) return std::numeric_limits<double>::quiet_NaN();
+  if (q <= 0) {
+    if (q == std::floor(q)) return std::numeric_limits<double>::infinity();
+    if (x != std::floor(x)) return std::numeric_limits<double>::quiet_NaN();
+  }
+  double s = std::pow(q, -x), at = q, b = 0;
+  int i = 0;
+  while (i < 9 || at <= 9.0) {
+    ++i;
+    at += 1;
+    b = std::pow(at, -x);
+    s += b;
+    if (std::fabs(b) < 1.11e-16 * std::fabs(s)) return s;
+  }
+  const double w = at;
+  s += b * w / (x - 1) - 0.5 * b;
+  double factor = 1, k = 0;
+  for (int j = 0; j < 12; ++j) {
+    factor *= x + k;
+    b /= w;
+    const double t = factor * b / a[j];
+    s += t;
+    if (std::fabs(t / s) < 1.11e-16) break;
+    k += 1;
+    factor *= x + k;
+    b /= w;
+    k += 1;
+  }
+  return s;
+}
+
+struct Digamma {
+  template <class T>
+  static T op(T x) {
+    return static_cast<T>(digamma_of(static_cast<double>(x)));
+  }
+};
+RL_UNARY(digamma, to_float, Digamma, RL_FLOAT)
+
+// polygamma(x; n) = (-1)**(n + 1) n! zeta(n + 1, x)
+struct Polygamma {
+  template <class T>
+  struct For {
+    double n;
+    explicit For(const Number* p) : n(p[0].f) {}
+    T operator()(T x) const {
+      if (n == 0) return static_cast<T>(digamma_of(static_cast<double>(x)));
+      const double sign = std::fmod(n, 2) == 0 ? -1 : 1;
+      return static_cast<T>(sign * std::exp(std::lgamma(n + 1)) * zeta_of(n + 1, static_cast<double>(x)));
+    }
+  };
+};
+RL_UNARY_P(polygamma, to_float, Polygamma, RL_FLOAT)
+
+// The modified Bessel function of order zero (its power series; the asymptotic one beyond 30).
+struct I0 {
+  template <class T>
+  static T op(T v) {
+    const double x = std::fabs(static_cast<double>(v));
+    if (x <= 30) {
+      double term = 1, total = 1;
+      for (int k = 1; k < 200 && term > 1e-17 * total; ++k) {
+        term *= x * x / (4.0 * k * k);
+        total += term;
+      }
+      return static_cast<T>(x == x ? total : x);
+    }
+    double term = 1, total = 1;
+    for (int k = 1; k < 30; ++k) {
+      term *= (2.0 * k - 1) * (2.0 * k - 1) / (8.0 * k * x);
+      total += term;
+    }
+    return static_cast<T>(std::exp(x) / std::sqrt(2 * M_PI * x) * total);
+  }
+};
+RL_UNARY(i0, to_float, I0, RL_FLOAT)
+
+struct Sinc {
+  template <class T>
+  static T op(T x) {
+    if (x == T(0)) return T(1);
+    const T y = static_cast<T>(M_PI) * x;
+    return std::sin(y) / y;
+  }
+};
+RL_UNARY(sinc, to_float, Sinc, RL_FLOAT)
+
+struct Xlogy {
+  template <class T>
+  static T op(T a, T b) {
+    if (b != b) return b;
+    return a == T(0) ? T(0) : a * std::log(b);
+  }
+};
+RL_BINARY(xlogy, to_float, Xlogy, RL_FLOAT)
+
+struct Heaviside {
+  template <class T>
+  static T op(T a, T b) {
+    if (a == T(0)) return b;
+    if constexpr (std::is_floating_point_v<T>)
+      if (a != a) return a;
+    return static_cast<T>(a > T(0));
+  }
+};
+RL_BINARY(heaviside, arith, Heaviside, RL_ALL)
+
+struct NextAfter {
+  template <class T>
+  static T op(T a, T b) {
+    return std::nextafter(a, b);
+  }
+};
+RL_BINARY(nextafter, arith, NextAfter, RL_FLOAT)
+
+struct SignBit {
+  template <class T>
+  static bool op(T x) {
+    if constexpr (std::is_floating_point_v<T>) return std::signbit(x);
+    else return x < T(0);
+  }
+};
+RL_UNARY(signbit, compare, SignBit, RL_NUMERIC)
+
+struct Gcd {
+  template <class T>
+  static T op(T a, T b) {
+    return static_cast<T>(std::gcd(static_cast<int64_t>(a), static_cast<int64_t>(b)));
+  }
+};
+RL_BINARY(gcd, arith, Gcd, RL_INT)
+
+struct Lcm {
+  template <class T>
+  static T op(T a, T b) {
+    return a && b ? static_cast<T>(std::abs(static_cast<int64_t>(a) / std::gcd(static_cast<int64_t>(a), static_cast<int64_t>(b)) * static_cast<int64_t>(b))) : T(0);
+  }
+};
+RL_BINARY(lcm, arith, Lcm, RL_INT)
+
+// frexp's two results: x = mantissa * 2**exponent with 0.5 <= |mantissa| < 1
+struct Mantissa {
+  template <class T>
+  static T op(T x) {
+    int e = 0;
+    return std::frexp(x, &e);
+  }
+};
+RL_UNARY(frexp_mantissa, arith, Mantissa, RL_FLOAT)
+struct Exponent {
+  template <class T>
+  static T op(T x) {
+    int e = 0;
+    std::frexp(x, &e);
+    return static_cast<T>(e);
+  }
+};
+RL_UNARY(frexp_exponent, arith, Exponent, RL_FLOAT)
+
+}  // namespace
+}  // namespace rl

@@ -1,0 +1,5 @@
+"""`python -m rushlight` is the `rushlight` command."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,194 @@
+"""Embedding tables: rows by index, and sums of rows over bags."""
+
+from __future__ import annotations
+
+import warnings
+
+from .. import _check as check
+from .._dtypes import int64
+from .._kernels import K
+from ..autograd.grad_mode import no_grad
+from ..autograd.op import op
+from ..autograd.tensor import Tensor
+from ._declare import contig
+from .creation import tensor, zeros
+
+__all__ = ["embedding", "embedding_bag", "one_hot"]
+
+
+@op
+def _embedding(w, index, /, *, padding, by_frequency):
+    return K.embedding(contig(w), contig(index))
+
+
+@op
+def _embedding_backward(g, index, /, *, rows, padding, by_frequency):
+    return K.embedding_backward(contig(g), contig(index), rows, padding, by_frequency)
+
+
+_embedding.vjp(
+    w=lambda g, w_shape, index, padding, by_frequency: _embedding_backward(
+        g, index, rows=w_shape[0], padding=padding, by_frequency=by_frequency
+    )
+)
+
+
+@_embedding_backward.vjp
+def _(v, index, *, rows, padding, by_frequency, needs):
+    if by_frequency:
+        raise RuntimeError("the derivative of embedding's gradient is not implemented for scale_grad_by_freq=True")
+    out = _embedding(v, index, padding=padding, by_frequency=False)
+    if padding >= 0:
+        out = out * (index != padding).unsqueeze(-1)
+    return out, None
+
+
+def _indices(input, function="embedding"):
+    kind = input._a.dtype.scalar_name
+    if kind == "Int":
+        return input.long()
+    if kind != "Long":
+        raise RuntimeError(
+            "Expected tensor for argument #1 'indices' to have one of the following scalar types: Long, Int; but got "
+            f"{input.type()} instead (while checking arguments for {function})"
+        )
+    return input
+
+
+def _padding(padding_idx, weight):
+    if padding_idx is None:
+        return -1
+    rows = weight.size(0)
+    if not -rows <= padding_idx < rows:
+        raise AssertionError("Padding_idx must be within num_embeddings")
+    return padding_idx % rows
+
+
+def _renormalise(weight, index, max_norm, norm_type):
+    """Rows in use whose norm is above max_norm are scaled down to it, in place."""
+    with no_grad():
+        rows = index.reshape(-1).unique()
+        used = weight.detach()[rows]
+        norms = used.norm(norm_type, 1, keepdim=True)
+        too_long = norms > max_norm
+        scale = max_norm / (norms + 1e-7)
+        weight.detach().index_copy_(0, rows, used * (scale * too_long + ~too_long))
+
+
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
+              norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:  # fmt: skip
+    """weight[input].
+
+    Args: `padding_idx`, a row that gets no gradient; `max_norm`, rows in use are first scaled down to this norm, in place;
+    `scale_grad_by_freq`, gradients are divided by how often their row is used. `sparse` is accepted; gradients are dense.
+    Raises: IndexError for an index out of range.
+    Reference: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html
+    """
+    padding = _padding(padding_idx, weight)
+    if weight.ndim != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    input = _indices(input)
+    if max_norm is not None:
+        _renormalise(weight, input, max_norm, norm_type)
+    return _embedding(weight, input, padding=padding, by_frequency=bool(scale_grad_by_freq))
+
+
+def _check_bags(input, offsets, per_sample_weights, mode):
+    if per_sample_weights is not None and per_sample_weights.shape != input.shape:
+        raise ValueError(
+            f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, then it must have the same shape "
+            f"as the input ({input.shape})"
+        )
+    if input.ndim == 2:
+        if offsets is not None:
+            raise ValueError(
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences. "
+                f"However, found offsets of type {str(type(offsets)).replace('rushlight.autograd.tensor', 'torch')}"
+            )
+    elif input.ndim == 1:
+        if offsets is None:
+            raise ValueError("offsets has to be a 1D Tensor but got None")
+        if offsets.ndim != 1:
+            raise ValueError("offsets has to be a 1D Tensor")
+    else:
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if per_sample_weights is not None and mode != "sum":
+        raise NotImplementedError(
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got "
+            f"mode='{mode}'). Please open a feature request on GitHub."
+        )
+
+
+def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, max_norm: float | None = None,
+                  norm_type: float = 2, scale_grad_by_freq: bool = False, mode: str = "mean", sparse: bool = False,
+                  per_sample_weights: Tensor | None = None, include_last_offset: bool = False,
+                  padding_idx: int | None = None) -> Tensor:  # fmt: skip
+    """Sums, means or maxima of rows over bags: the rows of a 2-D input, or the stretches of a 1-D one that begin at `offsets`.
+
+    Rows of `padding_idx` count for nothing; an empty bag gives 0.
+    """
+    if weight._a.dtype is int64:
+        warnings.warn("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is "
+                      "deprecated, and should now be `embedding_bag(input, weight, ...)`.", stacklevel=2)  # fmt: skip
+        weight, input = input, weight
+    _check_bags(input, offsets, per_sample_weights, mode)
+    if input.ndim == 2:
+        n, length = input.shape
+        starts = list(range(0, (n + 1) * length, length)) if length else [0] * (n + 1)
+        input = input.reshape(-1)
+        per_sample_weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)
+    else:
+        starts = offsets.tolist()
+        if starts and starts[0] != 0:
+            raise RuntimeError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
+                               f"However, got {starts[0]}")  # fmt: skip
+        starts = starts if include_last_offset else [*starts, input.size(0)]
+    index = _indices(input, "embedding_bag")
+    padding = _padding(padding_idx, weight)
+    if max_norm is not None:
+        _renormalise(weight, index, max_norm, norm_type)
+    rows = _embedding(weight, index, padding=padding, by_frequency=bool(scale_grad_by_freq))
+    keep = None if padding < 0 else index != padding
+    return _pool(rows, starts, mode, per_sample_weights, keep, weight)
+
+
+def _pool(rows, starts, mode, per_sample_weights, keep, weight):
+    bags = len(starts) - 1
+    out = zeros((bags, weight.size(1)), dtype=weight._a.dtype)
+    bag_of = tensor([b for b in range(bags) for _ in range(starts[b], starts[b + 1])], dtype=int64)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(1)
+    if keep is not None:
+        rows, bag_of = rows[keep], bag_of[keep]
+    if mode == "max":
+        place = bag_of.unsqueeze(1).expand(rows.shape)
+        return out.scatter_reduce(0, place, rows, "amax", include_self=False)
+    out = out.index_add(0, bag_of, rows)
+    if mode == "sum":
+        return out
+    count = zeros(bags, dtype=weight._a.dtype).index_add(0, bag_of, rows.detach().new_ones(bag_of.shape))
+    return out / count.clamp_min(1).unsqueeze(1)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """A last dimension of `num_classes` with 1 at each class number and 0 elsewhere; -1: as many as needed."""
+    a = tensor._a
+    if a.dtype is not int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    if a.numel == 0:
+        if num_classes <= 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        return zeros((*a.shape, num_classes), dtype=int64)
+    low, high = int(tensor.min()), int(tensor.max())
+    if low < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if num_classes == -1:
+        num_classes = high + 1
+    elif num_classes < 1:
+        raise RuntimeError("num_classes should be positive")
+    elif high >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    out = zeros((*a.shape, num_classes), dtype=int64)
+    return out.scatter_(check.dim(-1, out.ndim), tensor.unsqueeze(-1), 1)

@@ -1,0 +1,73 @@
+"""Resizing, shuffling and sliding blocks of images; distances and similarities."""
+
+from __future__ import annotations
+
+from .harness import HALFS, ErrorRow, Row
+
+
+def F(T):
+    return T.nn.functional
+
+
+def resize(op, shape, mode, label="", dtypes=("float32", "float64"), **kw):
+    text = "-".join(f"{k}={v}" for k, v in kw.items()).replace(" ", "")
+    call = lambda T, x: F(T).interpolate(x, mode=mode, **kw)  # noqa: E731
+    return Row(f"upsample_{op}", call, lambda r: r(*shape), f"{text}-{label}", dtypes=dtypes)
+
+
+S1, S2, S3 = (2, 3, 5), (2, 3, 4, 5), (1, 2, 3, 4, 5)
+ROWS = [
+    *[resize(f"{name}{n}d", s, mode, scale_factor=f) for name, mode in (("nearest", "nearest"), ("nearest_exact", "nearest-exact"))
+      for n, s in ((1, S1), (2, S2), (3, S3)) for f in (2, 0.6)],
+    *[resize("nearest2d", S2, "nearest", size=size) for size in (7, (3, 11), (4, 5), (1, 1))],
+    *[resize(op, s, mode, align_corners=a, **kw)
+      for op, mode, s in (("linear1d", "linear", S1), ("bilinear2d", "bilinear", S2), ("trilinear3d", "trilinear", S3),
+                          ("bicubic2d", "bicubic", S2))
+      for a in (False, True) for kw in ({"size": 7}, {"size": 2}, {"size": 1}, {"scale_factor": 1.7}, {"scale_factor": 0.6})],
+    *[resize(f"{m}2d_aa", S2, m, antialias=True, size=size) for m in ("bilinear", "bicubic") for size in ((2, 3), (9, 3), (1, 1))],
+    resize("bilinear2d", S2, "bilinear", scale_factor=1.7, recompute_scale_factor=True),
+    resize("bilinear2d", S2, "bilinear", "half", dtypes=HALFS, size=7),
+    Row("adaptive_avg_pool2d", lambda T, x: F(T).interpolate(x, (2, 3), mode="area"), lambda r: r(*S2), "area"),
+    Row("pixel_shuffle", lambda T, x: F(T).pixel_shuffle(x, 2), lambda r: r(2, 8, 3, 2)),
+    Row("pixel_shuffle", lambda T, x: F(T).pixel_shuffle(x, 3), lambda r: r(9, 3, 2), "unbatched"),
+    Row("pixel_unshuffle", lambda T, x: F(T).pixel_unshuffle(x, 2), lambda r: r(2, 3, 4, 6)),
+    Row("channel_shuffle", lambda T, x: F(T).channel_shuffle(x, 3), lambda r: r(2, 6, 3, 2)),
+    Row("im2col", lambda T, x: F(T).unfold(x, 2), lambda r: r(2, 3, 4, 5)),
+    Row("im2col", lambda T, x: F(T).unfold(x, (2, 3), dilation=(2, 1), padding=(1, 2), stride=(1, 2)), lambda r: r(2, 3, 4, 5), "all"),
+    Row("im2col", lambda T, x: F(T).unfold(x, 2, stride=2), lambda r: r(3, 4, 5), "unbatched"),
+    Row("col2im", lambda T, x: F(T).fold(x, (4, 5), 2), lambda r: r(2, 8, 12)),
+    Row("col2im", lambda T, x: F(T).fold(x, (4, 5), (2, 3), dilation=(2, 1), padding=(1, 2), stride=(1, 2)),
+        lambda r: r(2, 12, 16), "all"),
+    Row("col2im", lambda T, x: F(T).fold(x, (4, 5), 2), lambda r: r(8, 12), "unbatched"),
+    Row("mm", lambda T, a, b, w, c: F(T).bilinear(a, b, w, c), lambda r: (r(2, 5, 3), r(2, 5, 4), r(6, 3, 4), r(6)), "bilinear"),
+    Row("norm", lambda T, a, b: F(T).cosine_similarity(a, b), lambda r: (r(3, 4), r(3, 4)), "cosine"),
+    Row("norm", lambda T, a, b: F(T).cosine_similarity(a, b, dim=-1), lambda r: (r(2, 1, 4), r(3, 4)), "cosine-broadcast"),
+    Row("norm", lambda T, a, b: F(T).pairwise_distance(a, b), lambda r: (r(3, 4), r(3, 4)), "distance"),
+    Row("norm", lambda T, a, b: F(T).pairwise_distance(a, b, p=1, keepdim=True), lambda r: (r(3, 4), r(4)), "distance-1"),
+    Row("norm", lambda T, a: F(T).normalize(a), lambda r: r(3, 4), "normalize"),
+    Row("norm", lambda T, a: F(T).normalize(a, p=1, dim=0), lambda r: r(3, 4), "normalize-1"),
+]  # fmt: skip
+
+
+def error(op, label, call):
+    return ErrorRow(op, lambda T: call(F(T), T.ones(2, 3, 4, 5)), label)
+
+
+ERRORS = [
+    *[error("upsample_nearest2d", str(i), lambda f, x, kw=kw: f.interpolate(x, **kw)) for i, kw in enumerate([
+        {}, {"size": 3, "scale_factor": 2}, {"size": (1, 2, 3)}, {"scale_factor": (1, 2, 3)}, {"size": 3, "mode": "foo"},
+        {"size": 3, "align_corners": True}, {"size": 0}, {"scale_factor": 2, "antialias": True}, {"size": 7, "mode": "linear"},
+        {"size": 3, "recompute_scale_factor": True}])],
+    error("upsample_nearest2d", "rank", lambda f, x: f.interpolate(x[0, 0], 4)),
+    error("pixel_shuffle", "channels", lambda f, x: f.pixel_shuffle(x, 2)),
+    error("pixel_shuffle", "rank", lambda f, x: f.pixel_shuffle(x[0, 0], 2)),
+    error("pixel_shuffle", "factor", lambda f, x: f.pixel_shuffle(x, 0)),
+    error("pixel_unshuffle", "width", lambda f, x: f.pixel_unshuffle(x, 2)),
+    error("channel_shuffle", "groups", lambda f, x: f.channel_shuffle(x, 2)),
+    error("im2col", "size", lambda f, x: f.unfold(x, 9)),
+    error("im2col", "stride", lambda f, x: f.unfold(x, 2, stride=0)),
+    error("im2col", "type", lambda f, x: f.unfold(x.long(), 2)),
+    error("col2im", "blocks", lambda f, x: f.fold(f.unfold(x, 2), (4, 6), 2)),
+    error("col2im", "channels", lambda f, x: f.fold(x.flatten()[:15].reshape(1, 5, 3), (4, 6), 2)),
+    error("col2im", "rank", lambda f, x: f.fold(x, (4, 5), 2)),
+]  # fmt: skip
