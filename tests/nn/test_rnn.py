@@ -49,6 +49,7 @@ def compare(run, layers):
 @pytest.mark.parametrize("given", [False, True], ids=["zeros", "state"])
 @pytest.mark.parametrize("batched", [True, False], ids=["batch", "single"])
 @pytest.mark.parametrize("source", LAYERS)
+@pytest.mark.filterwarnings("ignore:LSTM with projections")  # PyTorch's own
 def test_layer(source, batched, given):
     """Repr, weights, outputs, final states, gradients; with and without a batch and an initial state."""
     layers = both(source)
