@@ -51,7 +51,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
 ) -> None: ...
 
@@ -80,8 +82,8 @@ def fit(
     finally:
         display.close()
     result = training.test()
-    found = [("checkpoint", "best.pth"), ("history", "history.png"), ("confusion", "confusion.png"), ("metrics", "metrics.csv")]
-    files = [(name, training.run_dir / file) for name, file in found if (training.run_dir / file).exists()]
+    names = {"checkpoint": "best.pth", "history": "history.png", "confusion": "confusion.png", "metrics": "metrics.csv"}
+    files = [(name, training.run_dir / file) for name, file in names.items() if (training.run_dir / file).exists()]
     what = "Test set" if len(training.splits.test) else "Validation set"
     console.print(evaluation_panel(result, f"{what}, best checkpoint", training.splits.classes, files))
 
@@ -151,7 +153,10 @@ def inspect(
     console.print(tensor_table(str(file), tensors, stats))
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False})
+_PASS_ON = {"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False}
+
+
+@app.command("run", context_settings=_PASS_ON)
 def run_script(
     context: typer.Context,
     script: Annotated[Path, typer.Argument(help="A Python file that imports torch.")],
@@ -160,10 +165,6 @@ def run_script(
     from .alias import run_with_alias
 
     run_with_alias(script, context.args)
-
-
-# The command is `run`; the function's name would hide the entry point.
-app.registered_commands[-1].name = "run"
 
 
 @app.command()

@@ -73,7 +73,8 @@ class FitDisplay(Callback):
         self.columns = _columns_for(console.width)
 
     def on_start(self, trainer):
-        self.console.print(Text("  ".join(t.rjust(w) for t, w, _ in self.columns), style=f"bold {ACCENT}"), soft_wrap=True)
+        header = "  ".join(title.rjust(width) for title, width, _ in self.columns)
+        self.console.print(Text(header, style=f"bold {ACCENT}"), soft_wrap=True)
         for record in trainer.history:  # of the run that is resumed
             self.console.print(self._row(record, dim=True), soft_wrap=True)
         self.started = time.perf_counter()
@@ -141,7 +142,8 @@ def run_panel(run, resumed: bool) -> Panel:
     facts.add_row("model", f"{recipe.model.name}, {total:,} parameters{frozen}")
     groups = f", {len(run.trainer.optimizer.param_groups)} parameter groups" if recipe.optimizer.groups else ""
     optimizer = f"{type(run.trainer.optimizer).__name__}, lr {recipe.optimizer.lr:g}{groups}"
-    facts.add_row("optimizer", optimizer + (f", clipped to norm {recipe.train.clip_norm:g}" if recipe.train.clip_norm else ""))
+    clipping = f", clipped to norm {recipe.train.clip_norm:g}" if recipe.train.clip_norm else ""
+    facts.add_row("optimizer", optimizer + clipping)
     epochs = f"{recipe.train.epochs} epochs of {len(run.trainer.train)} steps, seed {recipe.train.seed}"
     facts.add_row("training", epochs + (f", resumed after epoch {run.trainer.epoch}" if resumed else ""))
     facts.add_row("output", str(run.run_dir))

@@ -39,7 +39,8 @@ def build_model(recipe: Recipe, shape, classes: int) -> nn.Module:
     elif name.lower() in BUNDLED:
         cls = BUNDLED[name.lower()]
     else:
-        raise locate(recipe, where, f"there is no model {name!r}{_near(name, BUNDLED)} Or write package.module:Class.", name)
+        hint = f"{_near(name, BUNDLED)} (or write package.module:Class)"
+        raise locate(recipe, where, f"there is no model {name!r}{hint}", name)
     arguments = dict(recipe.model.args)
     accepted = inspect.signature(cls).parameters
     for key, value in (("shape", tuple(shape)), ("classes", classes), ("num_classes", classes)):
@@ -149,7 +150,8 @@ def build_loss(recipe: Recipe) -> nn.Module:
 
 
 def _class(module, name, base):
-    classes = {n.lower(): c for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, base) and c is not base}
+    found = {n.lower(): c for n, c in vars(module).items() if isinstance(c, type) and issubclass(c, base)}
+    classes = {n: c for n, c in found.items() if c is not base}
     return classes.get(name.lower().replace("_", "")), classes
 
 
@@ -167,8 +169,8 @@ def build_optimizer(recipe: Recipe, model: nn.Module):
     spec = recipe.optimizer
     cls, classes = _class(optim, spec.name, optim.Optimizer)
     if cls is None:
-        names = [c.__name__ for c in classes.values()]
-        raise locate(recipe, ("optimizer", "name"), f"there is no optimizer {spec.name!r}{_near(spec.name, names)}", spec.name)
+        hint = _near(spec.name, [c.__name__ for c in classes.values()] + list(classes))
+        raise locate(recipe, ("optimizer", "name"), f"there is no optimizer {spec.name!r}{hint}", spec.name)
     options = [p for p in inspect.signature(cls).parameters if p not in ("self", "params")]
     left = dict(model.named_parameters())
     for pattern in spec.freeze:
@@ -205,13 +207,16 @@ def _no_match(pattern, names):
 def _check_options(recipe, where, given, options, cls):
     for name in given:
         if name not in options:
-            near = difflib.get_close_matches(name, [*options, "freeze", "groups", "name"], 1, 0.5)
+            near = difflib.get_close_matches(name, [*options, "freeze", "groups"], 1, 0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(options)}"
-            raise locate(recipe, (*where, name), f"unknown key {name!r}: {cls.__name__} has no such option{hint}", name)
+            message = f"unknown key {name!r}: {cls.__name__} has no such option{hint}"
+            raise locate(recipe, (*where, name), message, name)
 
 
-_SCHEDULES = {"cosine": "CosineAnnealingLR", "step": "StepLR", "multistep": "MultiStepLR", "exponential": "ExponentialLR",
-              "plateau": "ReduceLROnPlateau", "linear": "LinearLR", "polynomial": "PolynomialLR"}  # fmt: skip
+_SCHEDULES = {
+    "cosine": "CosineAnnealingLR", "step": "StepLR", "multistep": "MultiStepLR", "exponential": "ExponentialLR",
+    "plateau": "ReduceLROnPlateau", "linear": "LinearLR", "polynomial": "PolynomialLR",
+}  # fmt: skip
 
 
 def build_schedule(recipe: Recipe, optimizer):
@@ -223,7 +228,8 @@ def build_schedule(recipe: Recipe, optimizer):
     spec = recipe.schedule
     cls = getattr(lr_scheduler, _SCHEDULES.get(spec.name.lower(), spec.name), None)
     if not isinstance(cls, type):
-        raise locate(recipe, ("schedule", "name"), f"there is no schedule {spec.name!r}{_near(spec.name, _SCHEDULES)}", spec.name)
+        message = f"there is no schedule {spec.name!r}{_near(spec.name, _SCHEDULES)}"
+        raise locate(recipe, ("schedule", "name"), message, spec.name)
     options = dict(spec.options)
     if cls.__name__ == "CosineAnnealingLR":
         options.setdefault("T_max", recipe.train.epochs)

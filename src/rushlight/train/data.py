@@ -174,14 +174,14 @@ def _read_images(paths, spec):
             channels = image.shape[0]  # the first image decides what is not given
             out = np.empty((len(paths), *image.shape), np.uint8)
         if image.shape != out.shape[1:]:
-            raise RecipeError(f"{path} is {image.shape[2]}×{image.shape[1]}, {paths[0]} is {out.shape[3]}×{out.shape[2]}: "
-                              "set image_size in [data]")  # fmt: skip
+            sizes = [f"{s[-1]}×{s[-2]}" for s in (image.shape, out.shape)]
+            raise RecipeError(f"{path} is {sizes[0]}, {paths[0]} is {sizes[1]}: set image_size in [data]")
         out[i] = image
     return out
 
 
 def _resized(x, spec):
-    """Arrays of images in the size that the recipe asks for; small ones are magnified in whole steps where that fits."""
+    """Arrays of images in the size that the recipe asks for; magnified in whole steps where that fits."""
     if x.ndim == 3:
         x = x[:, None]
     size = _size(spec)

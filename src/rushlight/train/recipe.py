@@ -88,7 +88,7 @@ class Optimizer:
     lr: float = key(1e-3, "learning rate", minimum=0.0)
     freeze: list[str] = key([], "name patterns of parameters that stay as they are")
     groups: list[Group] = key([], "[[optimizer.groups]]: parameters with options of their own")
-    options: dict = field(default_factory=dict, metadata={"help": "any option of the class, such as momentum", "rest": True})
+    options: dict = field(default_factory=dict, metadata={"help": "any option, such as momentum", "rest": True})
 
 
 @dataclass
@@ -221,7 +221,7 @@ class _Reader:
 
     def unknown(self, name, fields, where):
         near = difflib.get_close_matches(name, fields, 1, 0.5)
-        elsewhere = [t for t, sub in _TABLES.items() if name in {f.name for f in dataclasses.fields(sub)} and (t,) != where]
+        elsewhere = [t for t, c in _TABLES.items() if name in {f.name for f in dataclasses.fields(c)} and (t,) != where]
         title = f" in [{'.'.join(map(str, where))}]" if where else ""
         if near:
             hint = f"; did you mean {near[0]!r}?"
@@ -298,9 +298,12 @@ def describe() -> str:
             default = "" if f.default in (dataclasses.MISSING, None) else _toml(f.default)
             choices = f" ({', '.join(meta['choices'])})" if meta.get("choices") else ""
             parts.append(f"# {f.name} = {default}".rstrip(" =").ljust(28) + f"  # {meta['help']}{choices}")
-    parts.append("\n[init]  # layer type = rule\n# Conv2d = 'kaiming_normal'\n# Linear = { weight = 'xavier_uniform', bias = 0.0 }")
+    parts.append("\n[init]  # layer type = rule")
+    parts.append("# Conv2d = 'kaiming_normal'\n# Linear = { weight = 'xavier_uniform', bias = 0.0 }")
     return "\n".join(parts).lstrip() + "\n"
 
 
 def _toml(value):
-    return {True: "true", False: "false"}[value] if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)

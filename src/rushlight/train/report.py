@@ -113,9 +113,10 @@ def plot_history(history, path, title: str = "") -> None:
     epochs = [r.epoch for r in history]
     with_accuracy = any(r.accuracy is not None or r.val_accuracy is not None for r in history)
     figure = _figure(9.0 if with_accuracy else 5.0, 3.5)
+    figure.get_layout_engine().set(wspace=0.06, w_pad=0.08, h_pad=0.08)
     axes = figure.subplots(1, 2 if with_accuracy else 1, squeeze=False)[0]
     best = next((r for r in reversed(history) if r.best), None)
-    panels = [("Loss", "loss", "val_loss", 1.0, "loss"), ("Accuracy", "accuracy", "val_accuracy", 100.0, "accuracy in %")]
+    panels = (("Loss", "loss", "val_loss", 1.0, "loss"), ("Accuracy", "accuracy", "val_accuracy", 100.0, "%"))
     for ax, (name, train, validation, scale, unit) in zip(axes, panels, strict=False):
         _axis(ax, name, unit)
         marker = "o" if len(history) <= 30 else None
@@ -126,25 +127,36 @@ def plot_history(history, path, title: str = "") -> None:
                 ax.plot(epochs, points, color=color, label=label, linewidth=1.8, marker=marker, markersize=3.5)
         value = None if best is None else getattr(best, validation if best.val_loss is not None else train)
         if value is not None:
-            ax.plot([best.epoch], [value * scale], "o", markersize=10, markerfacecolor="none", markeredgecolor=_BEST,
+            ax.plot([best.epoch], [value * scale], "o", ms=10, markerfacecolor="none", markeredgecolor=_BEST,
                     markeredgewidth=1.8, label=f"best: epoch {best.epoch}", zorder=5)  # fmt: skip
         ax.legend(frameon=False, fontsize=9, labelcolor=_INK)
-        if name == "Loss":
-            ax.set_ylim(bottom=0 if min(v for v in (r.loss for r in history)) >= 0 else None)
+        if name == "Loss" and all(r.loss >= 0 for r in history):
+            ax.set_ylim(bottom=0)
     if title:
-        figure.suptitle(title, fontsize=12, color=_INK, x=0.01, ha="left")
+        figure.suptitle(title, fontsize=12, fontweight="bold", color=_INK, x=0.01, ha="left")
     _save(figure, path)
 
 
 def plot_confusion(matrix: np.ndarray, classes: list[str], path, title: str = "") -> None:
-    """Counts of true classes (rows) by predicted ones (columns); colour is the share of the row."""
+    """Counts of true classes (rows) by predicted ones (columns).
+
+    Colour is the share of the row: blue where it is right; orange, on a steeper scale, where it is wrong.
+    """
     n = len(classes)
     side = min(max(3.6, 0.42 * n + 1.8), 14)
     figure = _figure(side + 0.6, side)
     ax = figure.subplots()
     rows = matrix.sum(axis=1, keepdims=True)
     share = np.divide(matrix, rows, out=np.zeros(matrix.shape), where=rows > 0)
-    image = ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    diagonal = np.eye(n, dtype=bool)
+    wrong = np.ma.masked_where(diagonal | (matrix == 0), share**0.5)
+    ax.imshow(wrong, cmap="Oranges", vmin=-0.1, vmax=1)
+    image = ax.imshow(np.ma.masked_where(~diagonal, share), cmap="Blues", vmin=0, vmax=1)
+    if n <= 50:
+        ax.set_xticks(np.arange(n + 1) - 0.5, minor=True)
+        ax.set_yticks(np.arange(n + 1) - 0.5, minor=True)
+        ax.grid(which="minor", color=_GRID, linewidth=0.8)
+        ax.tick_params(which="minor", length=0)
     ax.set_xlabel("predicted", color=_INK)
     ax.set_ylabel("true", color=_INK)
     if n <= 50:
@@ -157,10 +169,10 @@ def plot_confusion(matrix: np.ndarray, classes: list[str], path, title: str = ""
     if n <= 25:
         for i, j in zip(*np.nonzero(matrix), strict=True):
             ax.text(j, i, str(matrix[i, j]), ha="center", va="center", fontsize=8 if n > 12 else 9,
-                    color="white" if share[i, j] > 0.55 else _INK)  # fmt: skip
+                    color="white" if share[i, j] > (0.55 if i == j else 0.3) else _INK)  # fmt: skip
     total = matrix.sum()
     right = f"{np.trace(matrix)} of {total} right ({np.trace(matrix) / max(total, 1):.1%})"
-    ax.set_title(f"{title}\n{right}" if title else right, loc="left", fontsize=11, color=_INK, pad=10)
+    ax.set_title(f"{title}: {right}" if title else right, loc="left", fontsize=11, color=_INK, pad=10)
     bar = figure.colorbar(image, ax=ax, shrink=0.75, ticks=[0, 0.5, 1], pad=0.03)
     bar.ax.set_yticklabels(["0 %", "50 %", "100 %"], color=_INK, fontsize=9)
     bar.set_label("share of the true class", color=_INK, fontsize=9)

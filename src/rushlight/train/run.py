@@ -120,7 +120,7 @@ class Predictor:
     def __init__(self, checkpoint):
         state = load(checkpoint)
         if not isinstance(state, dict) or state.get("format") != FORMAT or not state.get("recipe"):
-            raise RuntimeError(f"{checkpoint} was not written by `rushlight fit`: it has no recipe to build the model from")
+            raise RuntimeError(f"{checkpoint} was not written by `rushlight fit`: it has no recipe for a model")
         self.data = state["data"]
         self.recipe = parse_recipe(state["recipe"], state.get("recipe_path", str(checkpoint)))
         self.recipe.model.weights, self.recipe.init = None, {}

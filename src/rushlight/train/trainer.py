@@ -206,7 +206,8 @@ class Trainer:
             started = now
             self.batch += 1
             self._in_step = False
-            self._call("on_step", Step(epoch, self.batch, batches, value, norm, len(x), sums.mean_loss(), sums.accuracy()))
+            means = sums.mean_loss(), sums.accuracy()
+            self._call("on_step", Step(epoch, self.batch, batches, value, norm, len(x), *means))
             if self._stop:
                 raise KeyboardInterrupt
         self._finish_epoch(epoch)

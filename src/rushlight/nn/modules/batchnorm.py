@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ... import _dtypes
 from ...ops.creation import empty, ones, tensor, zeros
+from ...ops.normalization import batch_norm
 from .. import init
 from ..parameter import Parameter, UninitializedBuffer, UninitializedParameter
 from .lazy import LazyModuleMixin

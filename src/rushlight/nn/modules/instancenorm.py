@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+from ...ops.normalization import instance_norm
 from .batchnorm import _LazyNormBase, _NormBase
 
 __all__ = ["InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d", "LazyInstanceNorm1d", "LazyInstanceNorm2d", "LazyInstanceNorm3d"]
