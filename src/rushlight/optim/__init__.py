@@ -1,6 +1,7 @@
 """Optimizers, learning-rate schedules and weight averaging."""
 
 from . import lr_scheduler as lr_scheduler
+from . import swa_utils as swa_utils
 from .adafactor import Adafactor as Adafactor
 from .adam import Adam as Adam
 from .adam import AdamW as AdamW
