@@ -79,7 +79,6 @@ def test_stale_gradient_of_a_frozen_parameter():
         moved = p.item()
 
 
-P = "zeros"
 ERRORS = {
     "empty": lambda T, O: O.SGD([], lr=0.1),
     "tensor": lambda T, O: O.SGD(T.zeros(1, requires_grad=True), lr=0.1),
@@ -249,3 +248,14 @@ def test_replayed_step_counts_on():
     optimizer.sync_hyper()
     recorder.replay()
     assert p[0].item() == pytest.approx(-0.3, rel=1e-5)
+
+
+def test_doubtful_states():
+    """States that PyTorch loads silently for the wrong parameters or the wrong algorithm are warned about."""
+    a = rl.optim.Adam([("w", rl.zeros(2)), ("b", rl.zeros(2))])
+    b = rl.optim.Adam([("b", rl.zeros(2)), ("w", rl.zeros(2))])
+    with pytest.warns(UserWarning, match="names the same parameters in another order"):
+        b.load_state_dict(a.state_dict())
+    c = rl.optim.SGD([("w", rl.zeros(2)), ("b", rl.zeros(2))], lr=0.1)
+    with pytest.warns(UserWarning, match="has no option 'momentum': it was saved from another kind of optimizer than SGD"):
+        c.load_state_dict(a.state_dict())
