@@ -21,11 +21,6 @@ def network(T):
     return T.nn.Sequential(T.nn.Linear(4, 3), T.nn.ReLU(), T.nn.Sequential(T.nn.Linear(3, 2, bias=False)))
 
 
-def needs(*names):
-    return pytest.mark.skipif(not all(hasattr(rushlight.nn, n) for n in names), reason=f"needs {', '.join(names)}")
-
-
-@needs("Linear", "ReLU")
 def test_torchs_model_here(tmp_path):
     """A model that PyTorch saved whole becomes one of ours, with the same output."""
     theirs = network(torch)
@@ -38,7 +33,6 @@ def test_torchs_model_here(tmp_path):
     a.sum().backward()
 
 
-@needs("Linear", "ReLU")
 def test_our_model_in_torch(tmp_path):
     """A model that we saved whole becomes one of PyTorch's, with the same output."""
     ours = network(rushlight)
