@@ -39,8 +39,8 @@ def trainer(run_dir=None, epochs=4, loader=None, **options):
     train = loader or Batches(examples(), Scaling(), 8, shuffle=True)
     validation = Batches(examples(20, 1), Scaling(), 8)
     options.setdefault("optimizer", optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
-    return Trainer(model, nn.CrossEntropyLoss(), train=train, validation=validation, epochs=epochs, run_dir=run_dir, seed=3,
-                   **options)  # fmt: skip
+    options |= dict(train=train, validation=validation, epochs=epochs, run_dir=run_dir, seed=3)
+    return Trainer(model, nn.CrossEntropyLoss(), **options)
 
 
 def losses(history):
