@@ -35,9 +35,10 @@ def mlp_with_dropout(T):
 
 
 def batch_norm_net(T):
+    # No bias before a norm: its gradient is zero but for rounding, which AdamW would blow up to full steps.
     nn = T.nn
     net = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
-                        nn.Conv2d(8, 16, 3), nn.BatchNorm2d(16), nn.LeakyReLU(0.1), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                        nn.Conv2d(8, 16, 3, bias=False), nn.BatchNorm2d(16), nn.LeakyReLU(0.1), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
                         nn.Linear(16, 10))  # fmt: skip
     return net, (1, 12, 12), dict(name="AdamW", lr=5e-3, weight_decay=0.05)
 

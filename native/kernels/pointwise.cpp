@@ -383,6 +383,49 @@ void run_tiles(const Call& c, const Array& out, DType compute, DType result, Til
   });
 }
 
+// PyTorch's sentence for a type that an op does not take.
+[[noreturn]] void refuse(const char* name, DType t) {
+  static const char* const kNames[][2] = {
+      {"bitwise_and", "bitwise_and_cpu"}, {"bitwise_or", "bitwise_or_cpu"}, {"bitwise_xor", "bitwise_xor_cpu"},
+      {"bitwise_not", "bitwise_not_cpu"}, {"bitwise_left_shift", "lshift_cpu"}, {"bitwise_right_shift", "rshift_cpu"},
+      {"gcd", "gcd_cpu"}, {"lcm", "lcm_cpu"}, {"abs", "abs_cpu"}};
+  if (t == DType::b8 && !std::strcmp(name, "neg"))
+    throw std::runtime_error("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, "
+                             "use the `~` or `logical_not()` operator instead.");
+  for (auto& pair : kNames)
+    if (!std::strcmp(name, pair[0])) not_implemented(pair[1], t);
+  not_implemented(name, t);
+}
+
+std::string shape_text(int ndim, const int64_t* shape) {
+  std::string s = "[";
+  for (int i = 0; i < ndim; ++i) s += (i ? ", " : "") + std::to_string(shape[i]);
+  return s + "]";
+}
+
+// What an output that was given (in place, or out=) must fulfil. A fresh one does.
+void check_output(const Call& c, const Array& out, DType result) {
+  bool fits = true;
+  for (int k = 0; k < c.def->pointwise->arity; ++k) {
+    const Array& a = *c.in[k];
+    if (a.ndim > out.ndim) fits = false;
+    for (int i = 0; fits && i < a.ndim; ++i) fits = a.shape[i] == 1 || a.shape[i] == out.shape[i + out.ndim - a.ndim];
+  }
+  if (!fits) {
+    Meta m;
+    broadcast_shape(c, &m);                  // raises if the operands do not fit each other
+    throw std::runtime_error("output with shape " + shape_text(out.ndim, out.shape) + " doesn't match the broadcast shape " +
+                             shape_text(m.ndim, m.shape));
+  }
+  for (int i = 0; i < out.ndim; ++i)
+    if (out.strides[i] == 0 && out.shape[i] > 1)
+      throw std::runtime_error("unsupported operation: more than one element of the written-to tensor refers to a single memory "
+                               "location. Please clone() the tensor before performing the operation.");
+  if (category(result) > category(out.dtype) && std::strcmp(c.def->name, "copy"))
+    throw std::runtime_error(std::string("result type ") + scalar_name(result) + " can't be cast to the desired output type " +
+                             scalar_name(out.dtype));
+}
+
 }  // namespace
 
 void pointwise_infer(const Call& c, Meta* m) {
@@ -394,12 +437,13 @@ void pointwise_infer(const Call& c, Meta* m) {
 void pointwise_run(const Call& c) {
   const PointwiseDef& d = *c.def->pointwise;
   const Array& out = *c.out[0];
-  if (out.numel == 0) return;
   DType common = common_type(c);
   DType compute = is_half(common) ? DType::f32 : common;
   DType result = d.kind == Kind::compare ? DType::b8 : compute;
   TileFn tile = d.tile[static_cast<int>(compute)];
-  if (!tile) not_implemented(c.def->name, common);
+  if (!tile) refuse(c.def->name, common);
+  check_output(c, out, d.kind == Kind::compare ? DType::b8 : common);
+  if (out.numel == 0) return;
   for (int k = 0; k < d.arity; ++k) {
     if (!overlaps_otherwise(out, *c.in[k])) continue;
     // Compute into scratch of the output's own shape, then write back.

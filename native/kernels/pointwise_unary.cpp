@@ -23,7 +23,7 @@ struct Abs {
     else return x;
   }
 };
-RL_UNARY(abs, arith, Abs, RL_ALL)
+RL_UNARY(abs, arith, Abs, RL_NUMERIC)
 struct Sign {
   template <class T>
   static T op(T x) {

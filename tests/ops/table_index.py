@@ -64,7 +64,7 @@ ROWS = [
     Row("index", lambda T, x, i: T.take(x, i), lambda r: (r(3, 4), r.integers(-12, 12, 2, 3)), "take", dtypes=ALL),
     Row("index_put", lambda T, x, s: T.put(x, T.tensor([3, -2, 7]), s), lambda r: (r(3, 4), r(3)), "put"),
     Row("index_put", lambda T, x, s: inplace("put_", T.tensor([3, 3, 7]))(T, x, s, True), lambda r: (r(3, 4), r(3)), "put_accumulate"),
-    Row("masked_fill", lambda T, x, m: T.masked_fill(x, m, 2), lambda r: (r(3, 4), r.bools(4)), dtypes=ALL),
+    Row("masked_fill", lambda T, x, m: T.masked_fill(x, m, 2), lambda r: (r(3, 4), r.bools(4)), dtypes=(*ALL, "bool")),
     Row("masked_fill", lambda T, x, m, v: T.masked_fill(x, m, v), lambda r: (r(3, 4), r.bools(3, 4), r()), "tensor"),
     Row("masked_fill", lambda T, x, m: T.masked_fill(x, m, float("-inf")).exp(), lambda r: (r(4), r.bools(3, 4)), "broadcast"),
     Row("masked_fill", lambda T, x, m: inplace("masked_fill_")(T, x, m, 2), lambda r: (r(3, 4), r.bools(4)), "inplace", dtypes=ALL),

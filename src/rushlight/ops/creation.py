@@ -54,20 +54,23 @@ def empty(*size, out=None, dtype=None, layout=None, device=None, requires_grad=F
     return write_out(out, _native.wrap(a)) if out is not None else _finish(a, requires_grad)
 
 
-def _filled(value, size, out, dtype, layout, device, requires_grad):
-    a = _new(check.shape_args(size), dtype, device, requires_grad, layout)
+def _filled(value, size, out, dtype, layout, device, requires_grad, who="full"):
+    shape = check.shape_args(size)
+    if any(s < 0 for s in shape):
+        raise RuntimeError(f"{who}: Dimension size must be non-negative.")
+    a = _new(shape, dtype, device, requires_grad, layout)
     K.fill_into(a, value)
     return write_out(out, _native.wrap(a)) if out is not None else _finish(a, requires_grad)
 
 
 def zeros(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False) -> Tensor:
     """A tensor of zeros."""
-    return _filled(0, size, out, dtype, layout, device, requires_grad)
+    return _filled(0, size, out, dtype, layout, device, requires_grad, "zeros")
 
 
 def ones(*size, out=None, dtype=None, layout=None, device=None, requires_grad=False, pin_memory=False) -> Tensor:
     """A tensor of ones."""
-    return _filled(1, size, out, dtype, layout, device, requires_grad)
+    return _filled(1, size, out, dtype, layout, device, requires_grad, "ones")
 
 
 def _scalar_dtype(value):
@@ -392,6 +395,8 @@ def logspace(start, end, steps, base=10.0, *, out=None, dtype=None, layout=None,
 def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, requires_grad=False) -> Tensor:
     """Ones on the diagonal, zeros elsewhere."""
     m = n if m is None else m
+    if n < 0 or m < 0:
+        raise RuntimeError(f"{'n' if n < 0 else 'm'} must be greater or equal to 0, got {n if n < 0 else m}")
     a = _new((n, m), dtype, device, requires_grad, layout)
     K.fill_into(a, 0)
     K.fill_into(a.as_strided((min(n, m),), (m + 1,), 0), 1)
@@ -415,7 +420,6 @@ def meshgrid(*tensors, indexing=None):
     shape = [x._a.numel for x in tensors]
     grids = [x.reshape([-1 if i == k else 1 for k in range(len(shape))]).expand(shape) for i, x in enumerate(tensors)]
     if swap:
-        grids = [x.transpose(0, 1) for x in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
@@ -633,5 +637,12 @@ def copy_(self: Tensor, src: Tensor, non_blocking: builtins.bool = False) -> Ten
     if not isinstance(src, Tensor):
         src = tensor(src, dtype=self._a.dtype)
     if src._a.shape != self._a.shape:
+        if src._a.ndim <= self._a.ndim:
+            for d, (n, m) in enumerate(zip(self._a.shape[::-1], src._a.shape[::-1], strict=False), 1):
+                if m not in (1, n):
+                    raise RuntimeError(
+                        f"The size of tensor a ({n}) must match the size of tensor b ({m}) at non-singleton dimension "
+                        f"{self._a.ndim - d}"
+                    )
         src = src.expand(self._a.shape)
     return apply_inplace(_copy, self, src, into=lambda out, _, s: K.copy_into(out, s))

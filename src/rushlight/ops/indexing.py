@@ -624,6 +624,8 @@ def _mask_args(self, mask, value):
                 f"{who} only supports a 0-dimensional value tensor, but got tensor with {value._a.ndim} dimension(s)."
             )
         value = value.to(self._a.dtype)
+    elif self._a.dtype is _dtypes.bool_:
+        value = bool(value)
     elif isinstance(value, float) and not self._a.dtype.is_floating_point:
         value = int(value)
     return value

@@ -19,8 +19,8 @@ def _same_dtype(a, b):
         raise RuntimeError(f"expected m1 and m2 to have the same dtype, but got: {_cpp(a.dtype)} != {_cpp(b.dtype)}")
 
 
-_CPP = {"Float": "float", "Double": "double", "Half": "c10::Half", "BFloat16": "c10::BFloat16", "Long": "long",
-        "Int": "int", "Short": "short", "Char": "signed char", "Byte": "unsigned char", "Bool": "bool"}  # fmt: skip
+_CPP = {"Float": "float", "Double": "double", "Half": "c10::Half", "BFloat16": "c10::BFloat16", "Long": "long int",
+        "Int": "int", "Short": "short int", "Char": "signed char", "Byte": "unsigned char", "Bool": "bool"}  # fmt: skip
 
 
 def _cpp(dtype):
@@ -180,8 +180,9 @@ Tensor.__rmatmul__ = lambda self, other: matmul(other, self)
 @method(out=True)
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """The outer product of two vectors."""
-    if input._a.ndim != 1 or vec2._a.ndim != 1:
-        raise RuntimeError(f"outer: Expected 1-D argument vec2, but got {max(input._a.ndim, vec2._a.ndim)}-D")
+    for label, x in (("self", input), ("vec2", vec2)):
+        if x._a.ndim != 1:
+            raise RuntimeError(f"outer: Expected 1-D argument {label}, but got {x._a.ndim}-D")
     return input.unsqueeze(1) * vec2.unsqueeze(0)
 
 
@@ -204,6 +205,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
 
 def _combine(input, product, beta, alpha):
+    if input._a.shape != product._a.shape:
+        input = input.expand(product._a.shape)
     product = product if alpha == 1 else product * alpha
     if beta == 0:
         return product
@@ -282,6 +285,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         raise RuntimeError(f"mat1 and mat2 must have the same dtype, but got {a.dtype.scalar_name} and {other.dtype.scalar_name}")
     if not a.contiguous and a.ndim != 2:
         input = input.contiguous()
+    if bias is not None and not bias._a.contiguous:  # the kernel reads the bias with step 1
+        bias = bias.contiguous()
     if bias is not None and bias._a.shape != (w.shape[0],):
         return _linear(input, weight, None) + bias
     return _linear(input, weight, bias)

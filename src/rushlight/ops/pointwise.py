@@ -132,7 +132,7 @@ def fmod(input: Tensor, other: Tensor | float) -> Tensor:
 @op(broadcasts=True)
 def _pow(a, b, /):
     if type(b) is int or type(b) is float:
-        if b == 2:
+        if b == 2 and (type(b) is int or a.dtype.is_floating_point):
             return K.square(a) if a.dtype.scalar_name != "Bool" else K.pow(a, b)
         if b == 0.5 and a.dtype.is_floating_point:
             return K.sqrt(a)
@@ -161,14 +161,14 @@ def pow(input: Tensor | float, exponent: Tensor | float) -> Tensor:
     return _pow(input, exponent)
 
 
-def _share(g, chosen, tied):
-    # At a tie both operands get half, as in PyTorch.
-    return where(tied, g / 2, where(chosen, g, 0.0))
+def _share(g, lost, tied):
+    # As in PyTorch: at a tie both operands get half, and at a NaN, which compares with nothing, both get all.
+    return where(tied, g / 2, where(lost, 0.0, g))
 
 
-def _two_way(name, kernel, first, doc):
-    call = op(getattr(K, kernel), name=name, broadcasts=True)
-    call.vjp(a=lambda g, a, b: _share(g, first(a, b), a == b), b=lambda g, a, b: _share(g, ~first(a, b), a == b))
+def _two_way(name, doc, **rules):
+    call = op(getattr(K, name), name=name, broadcasts=True)
+    call.vjp(**rules)
 
     def function(input, other):
         return call(input, other)
@@ -179,10 +179,14 @@ def _two_way(name, kernel, first, doc):
     return with_out(function)
 
 
-maximum = _two_way("maximum", "maximum", lambda a, b: a > b, "The larger of each pair; NaN wins.")
-minimum = _two_way("minimum", "minimum", lambda a, b: a < b, "The smaller of each pair; NaN wins.")
-fmax = _two_way("fmax", "fmax", lambda a, b: (a >= b) | isnan(b), "The larger of each pair; NaN loses.")
-fmin = _two_way("fmin", "fmin", lambda a, b: (a <= b) | isnan(b), "The smaller of each pair; NaN loses.")
+maximum = _two_way("maximum", "The larger of each pair; NaN wins.", a=lambda g, a, b: _share(g, a < b, a == b),
+                   b=lambda g, a, b: _share(g, a > b, a == b))  # fmt: skip
+minimum = _two_way("minimum", "The smaller of each pair; NaN wins.", a=lambda g, a, b: _share(g, a > b, a == b),
+                   b=lambda g, a, b: _share(g, a < b, a == b))  # fmt: skip
+fmax = _two_way("fmax", "The larger of each pair; NaN loses.", a=lambda g, a, b: where((a >= b) | isnan(b), g, 0.0),
+                b=lambda g, a, b: where((a >= b) | isnan(b), 0.0, g))  # fmt: skip
+fmin = _two_way("fmin", "The smaller of each pair; NaN loses.", a=lambda g, a, b: where((a <= b) | isnan(b), g, 0.0),
+                b=lambda g, a, b: where((a <= b) | isnan(b), 0.0, g))  # fmt: skip
 
 
 def _binary(name, doc, inplace=True, **rules):
@@ -399,6 +403,11 @@ _lerp.vjp(a=lambda g, c: g * (1 - c), b=lambda g, c: g * c, c=lambda g, a, b: g 
 @method(out=True, inplace=_lerp, into=K.lerp_into)
 def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
     """input + weight * (end - input)."""
+    for label, x in (("end", end), ("weight", weight)):
+        if isinstance(x, Tensor) and x._a.dtype is not input._a.dtype:
+            name = {"float16": "c10::Half", "bfloat16": "c10::BFloat16", "float32": "float", "float64": "double"}
+            want, have = (name.get(t._a.dtype.name, t._a.dtype.name) for t in (input, x))
+            raise RuntimeError(f"expected dtype {want} for `{label}` but got dtype {have}")
     return _lerp(input, end, weight)
 
 

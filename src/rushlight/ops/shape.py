@@ -31,7 +31,7 @@ def infer_shape(shape, numel: int) -> tuple[int, ...]:
                 raise RuntimeError("only one dimension can be inferred")
             hole = i
         elif s < 0:
-            raise RuntimeError(f"invalid shape dimension {s}")
+            raise RuntimeError(f"invalid shape dimension {s} at index {i} of shape {list(shape)}")
         else:
             known *= s
     if hole is None:
@@ -123,11 +123,11 @@ def view_as_shape(input: Tensor, shape) -> Tensor:
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions start_dim..end_dim merged into one."""
     a = input._a
+    if a.ndim == 0:
+        return reshape(input, 1)
     start, end = check.dim(start_dim, a.ndim), check.dim(end_dim, a.ndim)
     if start > end:
         raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
-    if a.ndim == 0:
-        return reshape(input, 1)
     if start == end:
         return input
     merged = 1
@@ -272,7 +272,10 @@ def movedim(input: Tensor, source, destination) -> Tensor:
     n = input._a.ndim
     src, dst = check.dims(source, n), check.dims(destination, n)
     if len(src) != len(dst):
-        raise RuntimeError("movedim: Invalid source or destination dims: source and destination have different lengths")
+        raise RuntimeError(
+            f"movedim: Invalid source or destination dims: source ({list(src)} dims) should contain the same number of dims as "
+            f"destination ({list(dst)} dims)"
+        )
     order = [d for d in range(n) if d not in src]
     for d, s in sorted(zip(dst, src, strict=True)):
         order.insert(d, s)
@@ -365,11 +368,29 @@ def broadcast_shapes(*shapes) -> Size:
     return Size(out)
 
 
+def _explain_mismatch(shapes):
+    """Raises PyTorch's sentence for the first two sizes that differ."""
+    n = max(len(s) for s in shapes)
+    for d in range(n - 1, -1, -1):
+        seen = 1
+        for s in shapes:
+            size = s[d - n] if d - n >= -len(s) else 1
+            if 1 not in (size, seen) and size != seen:
+                raise RuntimeError(
+                    f"The size of tensor a ({seen}) must match the size of tensor b ({size}) at non-singleton dimension {d}"
+                )
+            seen = size if seen == 1 else seen
+
+
 def broadcast_tensors(*tensors):
     """All tensors expanded to their common shape."""
     if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
         tensors = tuple(tensors[0])
-    shape = broadcast_shapes(*(x._a.shape for x in tensors))
+    try:
+        shape = broadcast_shapes(*(x._a.shape for x in tensors))
+    except RuntimeError:
+        _explain_mismatch([x._a.shape for x in tensors])
+        raise
     return tuple(_expand_method(x, shape) for x in tensors)
 
 
@@ -488,7 +509,7 @@ def _(g, *, dim, x_shape, x_dtype):
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """All parts along `dim`, each without that dimension."""
     if input._a.ndim == 0:
-        raise RuntimeError("unbind(): Expected a tensor with at least one dimension")
+        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     d = check.dim(dim, input._a.ndim)
     out = _unbind(input, dim=d)
     return out if isinstance(out, tuple) else (out,)
@@ -629,7 +650,7 @@ def cat(tensors, dim: int = 0, *, out=None) -> Tensor:
     """
     tensors = list(tensors)
     if not tensors:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 
-from ...ops import norm
+from ...ops import normalization as norm
 from ...ops.creation import empty
 from .. import init
 from ..parameter import Parameter
