@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,6 +21,8 @@ app = typer.Typer(
     help="Trains PyTorch models on the CPU.", context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 console = Console(highlight=False)
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console = Console(highlight=False, width=120)  # nothing needs to be squeezed in a log
 errors = Console(stderr=True, highlight=False)
 
 RecipePath = Annotated[Path, typer.Argument(help="A recipe, such as examples/recipes/digits.toml.")]
