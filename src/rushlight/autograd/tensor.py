@@ -240,7 +240,8 @@ class Tensor(_native.TensorBase):
                 raise RuntimeError("can't assign Variable as its own grad")
             if value._a.shape != self._a.shape:
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: expected {list(self._a.shape)}, got {list(value._a.shape)}"
+                    f"attempting to assign a gradient of size '{list(value._a.shape)}' to a tensor of size "
+                    f"'{list(self._a.shape)}'. Please ensure that the gradient and the tensor are the same size"
                 )
             if value._a.dtype is not self._a.dtype:
                 raise RuntimeError(
