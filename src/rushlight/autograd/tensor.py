@@ -245,9 +245,8 @@ class Tensor(_native.TensorBase):
                 )
             if value._a.dtype is not self._a.dtype:
                 raise RuntimeError(
-                    "attempting to assign a gradient with dtype "
-                    f"'{value._a.dtype.scalar_name.lower()}' to a tensor with dtype '{self._a.dtype.scalar_name.lower()}'."
-                    " Please ensure that the gradient and the tensor have the same dtype"
+                    f"attempting to assign a gradient with dtype '{value._a.dtype.scalar_name.lower()}' to a tensor with "
+                    f"grad_dtype '{self._a.dtype.scalar_name}'. The gradient must have the tensor's dtype."
                 )
         self._grad = value
 
