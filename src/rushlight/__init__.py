@@ -20,10 +20,10 @@ from .autograd.printing import set_printoptions as set_printoptions
 from .autograd.tensor import Size as Size
 from .autograd.tensor import Tensor as Tensor
 from .linalg import det as det
-from .linalg import inv as inverse
+from .linalg import inverse as inverse
 from .linalg import logdet as logdet
 from .linalg import matrix_power as matrix_power
-from .linalg import pinv as pinverse
+from .linalg import pinverse as pinverse
 from .linalg import slogdet as slogdet
 from .ops import *  # noqa: F403
 from .serialization import load as load

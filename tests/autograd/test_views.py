@@ -119,7 +119,9 @@ def gradients(T, case):
     g = T.from_numpy(G.ravel()[: out.numel()].reshape(tuple(out.shape)).copy())
     (first,) = T.autograd.grad(out, [x], g, create_graph=True)
     second = T.autograd.grad(first, [x], T.from_numpy(G.copy()), allow_unused=True)[0] if first.requires_grad else None
-    return [v.detach().numpy() for v in (out, y, first)] + [np.zeros_like(X) if second is None else second.detach().numpy()]
+    return [v.detach().numpy() for v in (out, y, first)] + [
+        np.zeros_like(X) if second is None else second.detach().numpy()
+    ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda f: f.__name__)

@@ -33,7 +33,10 @@ def outcome(T, fn):
 def test_tensors(name, kinds):
     """Two tensors, with dimensions or 0-d."""
     for a, b in itertools.product(DTYPES, DTYPES):
-        got, want = (outcome(T, lambda T=T: OPS[name](operand(T, kinds[0], a), operand(T, kinds[1], b))) for T in (rushlight, torch))
+        got, want = (
+            outcome(T, lambda T=T: OPS[name](operand(T, kinds[0], a), operand(T, kinds[1], b)))
+            for T in (rushlight, torch)
+        )
         assert got == want, (a, b)
 
 
@@ -53,7 +56,10 @@ def test_numbers(name, kind, number):
 def test_inplace(name):
     """In place the result must fit: the same dtype stays, or PyTorch's error."""
     for a, b in itertools.product(DTYPES, DTYPES):
-        got, want = (outcome(T, lambda T=T: getattr(operand(T, "dim", a), name)(operand(T, "dim", b))) for T in (rushlight, torch))
+        got, want = (
+            outcome(T, lambda T=T: getattr(operand(T, "dim", a), name)(operand(T, "dim", b)))
+            for T in (rushlight, torch)
+        )
         assert got == want, (a, b)
 
 
@@ -76,7 +82,16 @@ def test_default_dtype(default):
         T.set_default_dtype(getattr(T, default))
         try:
             x = T.tensor([1, 2])
-            made = (x / 2, x * 1.5, x.exp(), T.tensor([1.0]), T.ones(2), T.arange(0, 1, 0.5), T.full((2,), 1.5), x.float() * 1.5)
+            made = (
+                x / 2,
+                x * 1.5,
+                x.exp(),
+                T.tensor([1.0]),
+                T.ones(2),
+                T.arange(0, 1, 0.5),
+                T.full((2,), 1.5),
+                x.float() * 1.5,
+            )
             return [str(v.dtype) for v in made]
         finally:
             T.set_default_dtype(T.float32)

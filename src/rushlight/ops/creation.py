@@ -603,7 +603,9 @@ def _fill_(self, value):
 
     if isinstance(value, Tensor):
         if value._a.ndim:
-            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value._a.ndim} dimensions.")
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {value._a.ndim} dimensions."
+            )
         return apply_inplace(_fill, self, value)
     return apply_inplace(_zero, self, into=lambda out, _: K.fill_into(out, value))
 

@@ -149,7 +149,9 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype=
     if dtype is None and not input._a.dtype.is_floating_point:
         dtype = _dtypes.int64
     if isinstance(dim, (tuple, list)):
-        raise TypeError("prod() received an invalid combination of arguments - got (tuple), but expected one dim as int")
+        raise TypeError(
+            "prod() received an invalid combination of arguments - got (tuple), but expected one dim as int"
+        )
     if dim is not None:
         dim = check.dim(dim, input._a.ndim)
     return _prod(_float_or(input, dtype), dim=dim, keepdim=keepdim)

@@ -84,7 +84,9 @@ def _view_other_width(self, dtype):
         raise RuntimeError("self.dim() cannot be 0 to view a tensor with another element size")
     nbytes = a.shape[-1] * a.itemsize
     if nbytes % dtype.itemsize or (a.offset * a.itemsize) % dtype.itemsize:
-        raise RuntimeError(f"self.size(-1) must be divisible by {dtype.itemsize // a.itemsize} to view {a.dtype} as {dtype}")
+        raise RuntimeError(
+            f"self.size(-1) must be divisible by {dtype.itemsize // a.itemsize} to view {a.dtype} as {dtype}"
+        )
     import numpy as np
 
     from ..autograd.interop import array_from_numpy

@@ -14,7 +14,6 @@ from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig
 from .creation import tensor
-from .pointwise import _where
 from .shape import _expand, _select, _slice, _unsqueeze, broadcast_shapes
 
 __all__ = []
@@ -335,7 +334,12 @@ def _setitem(self, index, value):
     if x._base is not self and x is not self:
         check_inplace(x)
     if not isinstance(value, Tensor):
-        if len(found) == 1 and found[0] is not None and found[0]._a.dtype is _dtypes.bool_ and found[0]._a.shape == x._a.shape:
+        if (
+            len(found) == 1
+            and found[0] is not None
+            and found[0]._a.dtype is _dtypes.bool_
+            and found[0]._a.shape == x._a.shape
+        ):
             x.masked_fill_(found[0], value)
             return
         value = tensor(value, dtype=x._a.dtype)
