@@ -4,6 +4,9 @@ from . import autograd as autograd
 from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
+
+# Last, because `ops` has a submodule of that name which the star import brings along.
+from . import random as random  # noqa: E402, I001
 from . import return_types as return_types
 from . import serialization as serialization
 from . import utils as utils
@@ -28,6 +31,3 @@ from .linalg import slogdet as slogdet
 from .ops import *  # noqa: F403
 from .serialization import load as load
 from .serialization import save as save
-
-# Last, because `ops` has a submodule of that name which the star import brings along.
-from . import random as random  # noqa: E402, I001

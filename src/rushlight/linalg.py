@@ -63,7 +63,7 @@ def _t(x):
     return x.transpose(-2, -1)
 
 
-# -- norms ----------------------------------------------------------------------------------------------------------------
+# -- norms -----------------------------------------------------------------------------------------------------------
 
 
 def vector_norm(x: Tensor, ord: float = 2, dim=None, keepdim: bool = False, *, dtype=None, out=None) -> Tensor:
@@ -120,7 +120,7 @@ def norm(A: Tensor, ord=None, dim=None, keepdim: bool = False, *, dtype=None, ou
     return matrix_norm(A, ord, (0, 1) if dim is None else dim, keepdim, dtype=dtype)
 
 
-# -- determinants, inverses, systems -----------------------------------------------------------------------------------------
+# -- determinants, inverses, systems ---------------------------------------------------------------------------------
 
 
 @op(grad_name="LinalgInvExBackward0")
@@ -137,7 +137,10 @@ def _singular(a, name, what):
         flat = a.reshape(-1, *a.shape[-2:])
         k = next((i for i, m in enumerate(flat) if np.linalg.matrix_rank(m) < m.shape[-1]), 0)
         batch, a = f"(Batch element {k})", flat[k]
-    return f"{name}: {batch}{': ' if batch else ''}The diagonal element {_zero_pivot(a)} is zero, {what} because the input matrix is singular."
+    return (
+        f"{name}: {batch}{': ' if batch else ''}The diagonal element {_zero_pivot(a)} is zero, {what} because the input "
+        "matrix is singular."
+    )
 
 
 def _zero_pivot(a):
@@ -258,7 +261,7 @@ def solve_triangular(
     return solve(T, B) if left else _t(solve(_t(T), _t(B)))
 
 
-# -- factorisations --------------------------------------------------------------------------------------------------------------
+# -- factorisations --------------------------------------------------------------------------------------------------
 
 
 @op(grad_name="LinalgCholeskyExBackward0")
@@ -321,7 +324,8 @@ def _(g, out, x_shape, *, mode):
     (gq, gr), (q, r) = g, out
     if mode == "r":
         raise RuntimeError("linalg_qr_backward: The derivative of linalg.qr depends on Q, which is not computed when mode='r'. "
-                           "Please use linalg.qr(A, mode='reduced') if you are going to require gradients through Q or R.")  # fmt: skip
+                           "Please use linalg.qr(A, mode='reduced') if you are going to require gradients through Q or "
+                           "R.")  # fmt: skip
     m, n = x_shape[-2:]
     if m < n or (mode == "complete" and m > n):
         raise NotImplementedError(
@@ -421,7 +425,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L", *, out=None) -> Tensor:
     return eigh(A, UPLO)[0]
 
 
-# -- least squares, powers, ranks ----------------------------------------------------------------------------------------------------
+# -- least squares, powers, ranks ------------------------------------------------------------------------------------
 
 
 def pinv(A: Tensor, *, atol=None, rtol=None, hermitian: bool = False, out=None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import string
 import warnings
@@ -20,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- einsum -------------------------------------------------------------------------------------------------------------------
+# -- einsum ----------------------------------------------------------------------------------------------------------
 
 
 def _parse(equation, operands):
@@ -46,8 +47,10 @@ def _parse(equation, operands):
             if dots:
                 raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(names)}) is more than the number "
                                    f"of dimensions ({n}) for operand {i}")  # fmt: skip
-            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(names)}) does not match the number of dimensions ({n}) for operand {i} "
-                               "and no ellipsis was given")  # fmt: skip
+            raise RuntimeError(
+                f"einsum(): the number of subscripts in the equation ({len(names)}) does not match the number of dimensions "
+                f"({n}) for operand {i} and no ellipsis was given"
+            )
         extra = n - len(names)
         widest = max(widest, extra)
         found.append([*before, *range(extra)[::-1], *after] if dots else list(names))
@@ -213,7 +216,8 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     if dim is None:
         warnings.warn(
             "Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim explicitly or simply "
-            "use torch.linalg.cross.\nThe default value of dim will change to agree with that of linalg.cross in a future release.",
+            "use torch.linalg.cross.\nThe default value of dim will change to agree with that of linalg.cross in a future "
+            "release.",
             UserWarning,
             stacklevel=3,
         )
@@ -238,7 +242,7 @@ def chain_matmul(*matrices) -> Tensor:
     return multi_dot(list(matrices[0] if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)) else matrices))
 
 
-# -- distances and comparisons ----------------------------------------------------------------------------------------------------
+# -- distances and comparisons ---------------------------------------------------------------------------------------
 
 
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
@@ -268,7 +272,7 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
 
 
-# -- differences and integrals -------------------------------------------------------------------------------------------------------
+# -- differences and integrals ---------------------------------------------------------------------------------------
 
 
 @method
@@ -324,13 +328,13 @@ def gradient(input: Tensor, *, spacing=1.0, dim=None, edge_order: int = 1) -> tu
         if isinstance(h, Tensor):
             raise NotImplementedError("gradient: rushlight takes a number as spacing")
         n = input._a.shape[d]
-        at = lambda i, m: input.narrow(d, i, m)  # noqa: E731
+        at = functools.partial(input.narrow, d)
         middle = (at(2, n - 2) - at(0, n - 2)) / (2 * h)
         out.append(cat([(at(1, 1) - at(0, 1)) / h, middle, (at(n - 1, 1) - at(n - 2, 1)) / h], d))
     return tuple(out)
 
 
-# -- covariance -----------------------------------------------------------------------------------------------------------------------
+# -- covariance ------------------------------------------------------------------------------------------------------
 
 
 @method

@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- repeating ----------------------------------------------------------------------------------------------------------------
+# -- repeating -------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -114,7 +114,7 @@ def repeat_interleave(input: Tensor, repeats=None, dim: int | None = None, *, ou
     return where if input is None else _index(input, where, before=d, order=None)
 
 
-# -- reversing and shifting -------------------------------------------------------------------------------------------------------
+# -- reversing and shifting ------------------------------------------------------------------------------------------
 
 
 @op
@@ -201,7 +201,7 @@ def rot90(input: Tensor, k: int = 1, dims=(0, 1)) -> Tensor:
     return flip(input, b).transpose(a, b) if k == 1 else flip(input, a).transpose(a, b)
 
 
-# -- triangles and diagonals --------------------------------------------------------------------------------------------------------
+# -- triangles and diagonals -----------------------------------------------------------------------------------------
 
 
 def _triangle(name, upper, doc):
@@ -325,7 +325,7 @@ def block_diag(*tensors) -> Tensor:
     return cat(rows, 0)
 
 
-# -- windows, powers, combinations ------------------------------------------------------------------------------------------------
+# -- windows, powers, combinations -----------------------------------------------------------------------------------
 
 
 @method

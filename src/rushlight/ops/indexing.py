@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- where the elements are that are not zero -------------------------------------------------------------------------------
+# -- where the elements are that are not zero ------------------------------------------------------------------------
 
 
 @method
@@ -43,7 +43,7 @@ def argwhere(input: Tensor) -> Tensor:
     return nonzero(input)
 
 
-# -- along one dimension, by a list of positions ------------------------------------------------------------------------------
+# -- along one dimension, by a list of positions ---------------------------------------------------------------------
 
 
 def _index_vector(index, who):
@@ -242,7 +242,7 @@ def index_put(input: Tensor, indices, values: Tensor, accumulate: bool = False) 
     return put_at(input.clone(), indices, values, accumulate)
 
 
-# -- by position in the flattened tensor ------------------------------------------------------------------------------------------
+# -- by position in the flattened tensor -----------------------------------------------------------------------------
 
 
 def _flat_positions(index, n):
@@ -294,7 +294,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     return _put_(input.clone(), index, source, accumulate)
 
 
-# -- by mask ------------------------------------------------------------------------------------------------------------------------
+# -- by mask ---------------------------------------------------------------------------------------------------------
 
 
 @op(broadcasts=True)

@@ -43,7 +43,7 @@ def _float_or(input, dtype):
     return input if dtype is None else input.to(dtype)
 
 
-# -- sums and means ---------------------------------------------------------------------------------------------------------
+# -- sums and means --------------------------------------------------------------------------------------------------
 
 
 @op
@@ -118,7 +118,7 @@ def nanmean(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Te
     return nansum(input, dim, keepdim, dtype=dtype) / sum(~isnan(input), dim, keepdim)
 
 
-# -- products ---------------------------------------------------------------------------------------------------------------
+# -- products --------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -157,7 +157,7 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype=
     return _prod(_float_or(input, dtype), dim=dim, keepdim=keepdim)
 
 
-# -- logic and counting -------------------------------------------------------------------------------------------------------
+# -- logic and counting ----------------------------------------------------------------------------------------------
 
 
 def _logic(name, doc):
@@ -187,7 +187,7 @@ def count_nonzero(input: Tensor, dim=None) -> Tensor:
     return sum(input != 0, dim)
 
 
-# -- logsumexp ------------------------------------------------------------------------------------------------------------------
+# -- logsumexp -------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -215,7 +215,7 @@ def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
     return _logsumexp(input, dim=dim, keepdim=keepdim)
 
 
-# -- variance -------------------------------------------------------------------------------------------------------------------
+# -- variance --------------------------------------------------------------------------------------------------------
 
 
 @op

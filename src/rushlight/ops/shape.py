@@ -19,7 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- changing the shape ---------------------------------------------------------------------------------------------------
+# -- changing the shape ----------------------------------------------------------------------------------------------
 
 
 def infer_shape(shape, numel: int) -> tuple[int, ...]:
@@ -206,7 +206,7 @@ def _inplace_geometry(name, function):
     tensor_method(name, method_)
 
 
-# -- order of dimensions ---------------------------------------------------------------------------------------------------
+# -- order of dimensions ---------------------------------------------------------------------------------------------
 
 
 @op(view=True)
@@ -304,7 +304,7 @@ for _name, _function in {"squeeze_": squeeze, "unsqueeze_": unsqueeze, "transpos
     _inplace_geometry(_name, _function)
 
 
-# -- repeating without copying ------------------------------------------------------------------------------------------------
+# -- repeating without copying ---------------------------------------------------------------------------------------
 
 
 @op(view=True)
@@ -424,7 +424,7 @@ def _sum_to_size_method(self, *size):
 tensor_method("sum_to_size", _sum_to_size_method)
 
 
-# -- parts --------------------------------------------------------------------------------------------------------------------
+# -- parts -----------------------------------------------------------------------------------------------------------
 
 
 @op(view=True)
@@ -620,7 +620,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     return _as_strided(input, size=size, stride=stride, storage_offset=start)
 
 
-# -- joining and cutting --------------------------------------------------------------------------------------------------------
+# -- joining and cutting ---------------------------------------------------------------------------------------------
 
 
 @op
@@ -699,7 +699,8 @@ def stack(tensors, dim: int = 0, *, out=None) -> Tensor:
     for i, x in enumerate(tensors):
         if x._a.shape != shape:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(x._a.shape)} at entry {i}"
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(x._a.shape)} at "
+                f"entry {i}"
             )
     d = check.dim(dim, len(shape) + 1)
     return cat([unsqueeze(x, d) for x in tensors], d, out=out)
@@ -827,7 +828,7 @@ def tensor_split(input: Tensor, indices_or_sections, dim: int = 0) -> tuple[Tens
                  for a, b in zip(bounds[:-1], bounds[1:], strict=True))  # fmt: skip
 
 
-# -- copies -----------------------------------------------------------------------------------------------------------------------
+# -- copies ----------------------------------------------------------------------------------------------------------
 
 
 @op

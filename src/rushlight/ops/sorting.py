@@ -25,7 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- order ------------------------------------------------------------------------------------------------------------------
+# -- order -----------------------------------------------------------------------------------------------------------
 
 
 @op(grad_name="SortBackward0")
@@ -90,7 +90,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return return_types.topk(*_topk(input, k=int(k), dim=d, largest=bool(largest)))
 
 
-# -- one element of the order -------------------------------------------------------------------------------------------------
+# -- one element of the order ----------------------------------------------------------------------------------------
 
 _KTH, _MEDIAN, _NANMEDIAN = range(3)
 
@@ -235,7 +235,7 @@ def nanquantile(
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
 
 
-# -- distinct values ------------------------------------------------------------------------------------------------------------
+# -- distinct values -------------------------------------------------------------------------------------------------
 
 
 def _runs(sorted_values, inverse, counts):
@@ -295,7 +295,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     return _results(x.index_select(d, starts), first.cumsum(0) - 1 if return_inverse else None, counts)
 
 
-# -- searching and counting -------------------------------------------------------------------------------------------------------
+# -- searching and counting ------------------------------------------------------------------------------------------
 
 
 @op(differentiable=False)

@@ -19,7 +19,7 @@ from .shape import _expand, _select, _slice, _unsqueeze, broadcast_shapes
 __all__ = []
 
 
-# -- the index ops ----------------------------------------------------------------------------------------------------------
+# -- the index ops ---------------------------------------------------------------------------------------------------
 
 
 def _ordered(a, order):
@@ -83,7 +83,7 @@ def _alias(x, /):
 _alias.vjp(x=lambda g: g)
 
 
-# -- what an index means ------------------------------------------------------------------------------------------------------
+# -- what an index means ---------------------------------------------------------------------------------------------
 
 _SEQUENCE = (
     "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use "
@@ -262,7 +262,7 @@ def plan(x, found):
     return indices, 0, (*dims, *(d for d in range(len(shape)) if d not in dims))
 
 
-# -- the subscript operators ------------------------------------------------------------------------------------------------
+# -- the subscript operators -----------------------------------------------------------------------------------------
 
 
 def _getitem(self, index):
