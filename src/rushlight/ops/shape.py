@@ -502,7 +502,7 @@ def _unbind(x, /, *, dim):
 
 @_unbind.vjp
 def _(g, *, dim, x_shape, x_dtype):
-    parts = [p if p is not None else None for p in g]
+    parts = [g] if isinstance(g, Tensor) else list(g)  # one part: a gradient, not a tuple of them
     known = next(p for p in parts if p is not None)
     return stack([known.new_zeros(known.shape) if p is None else p for p in parts], dim)
 
