@@ -6,6 +6,7 @@ import warnings as _warnings
 
 from ..ops import activation as _activation
 from ..ops.activation import *  # noqa: F403
+from ..ops.attention import *  # noqa: F403
 from ..ops.classification import *  # noqa: F403
 from ..ops.conv import *  # noqa: F403
 from ..ops.loss import *  # noqa: F403
