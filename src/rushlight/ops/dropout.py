@@ -7,7 +7,7 @@ import warnings
 
 from .. import _native
 from ..autograd.tensor import Tensor
-from .creation import empty, zeros
+from .creation import zeros
 from .random import bernoulli_mask
 
 __all__ = ["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"]
