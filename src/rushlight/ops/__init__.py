@@ -3,6 +3,7 @@
 from .activation import *  # noqa: F403
 from .algebra import *  # noqa: F403
 from .arrange import *  # noqa: F403
+from .attention import *  # noqa: F403
 from .classification import *  # noqa: F403
 from .conv import *  # noqa: F403
 from .creation import *  # noqa: F403
@@ -21,6 +22,7 @@ from .pointwise import *  # noqa: F403
 from .pool import *  # noqa: F403
 from .random import *  # noqa: F403
 from .rearrange import *  # noqa: F403
+from .recurrent import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .scan import *  # noqa: F403
 from .scatter import *  # noqa: F403
