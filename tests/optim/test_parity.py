@@ -39,7 +39,7 @@ CASES = [
     ("ASGD", dict(lr=0.05)),
     ("ASGD", dict(lr=0.05, t0=5, lambd=0.01, weight_decay=0.1)),
 ]
-SHAPES = ((3, 4), (7,), (), (2, 3, 5), (150, 260))
+SHAPES = ((3, 4), (7,), (), (2, 3, 5), (130, 256))
 
 
 def start(T, dtype, seed=0):
