@@ -218,7 +218,6 @@ def test_version_and_config():
     assert "fit" in call("--help")
 
 
-@pytest.mark.skipif(not hasattr(rushlight.nn, "Conv2d"), reason="needs Conv2d")
 def test_digits_recipe(tmp_path):
     """The example recipe reaches 98 % on digits that it has not seen."""
     output = call("fit", EXAMPLES / "recipes" / "digits.toml", "--out", tmp_path)
