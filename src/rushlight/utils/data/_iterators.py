@@ -24,8 +24,7 @@ class _Iterator:
     def __init__(self, loader, skip=0):
         if loader.pin_memory:
             warnings.warn(
-                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be "
-                "used.",
+                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be used.",
                 stacklevel=4,
             )
         self._loader = loader
