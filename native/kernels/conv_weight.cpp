@@ -12,39 +12,6 @@ namespace {
 
 constexpr int64_t kPixelBlock = 320;          // a panel of g stays in L1
 
-// Columns of `s` (rows apart `pitch`) to rows: out[p][j] = s[j][p] for p in [0, n), j in [0, lanes), zero for j >= rows.
-template <class T>
-void transpose_rows(const T* s, int64_t pitch, int64_t n, int64_t rows, int64_t lanes, T* out) {
-  for (int64_t j = 0; j < lanes; j += 4) {
-    int64_t p = 0;
-    if constexpr (std::is_same_v<T, float>) {
-      typedef float F __attribute__((vector_size(16)));
-      typedef int I __attribute__((vector_size(16)));
-      if (j + 4 <= rows) {
-        const float* a = s + j * pitch;
-        for (; p + 4 <= n; p += 4) {
-          F r0, r1, r2, r3;
-          std::memcpy(&r0, a + p, 16);
-          std::memcpy(&r1, a + pitch + p, 16);
-          std::memcpy(&r2, a + 2 * pitch + p, 16);
-          std::memcpy(&r3, a + 3 * pitch + p, 16);
-          F x0 = __builtin_shuffle(r0, r1, I{0, 4, 1, 5}), x1 = __builtin_shuffle(r0, r1, I{2, 6, 3, 7});
-          F y0 = __builtin_shuffle(r2, r3, I{0, 4, 1, 5}), y1 = __builtin_shuffle(r2, r3, I{2, 6, 3, 7});
-          F z0 = __builtin_shuffle(x0, y0, I{0, 1, 4, 5}), z1 = __builtin_shuffle(x0, y0, I{2, 3, 6, 7});
-          F z2 = __builtin_shuffle(x1, y1, I{0, 1, 4, 5}), z3 = __builtin_shuffle(x1, y1, I{2, 3, 6, 7});
-          float* o = out + p * lanes + j;
-          std::memcpy(o, &z0, 16);
-          std::memcpy(o + lanes, &z1, 16);
-          std::memcpy(o + 2 * lanes, &z2, 16);
-          std::memcpy(o + 3 * lanes, &z3, 16);
-        }
-      }
-    }
-    for (; p < n; ++p)
-      for (int64_t i = j; i < j + 4 && i < lanes; ++i) out[p * lanes + i] = i < rows ? s[i * pitch + p] : T(0);
-  }
-}
-
 // acc[row][lane] += sum over the pixels of rows [r0, r1) of src[offsets[row] + pixel] * panel[pixel][lane].
 template <class T, int ROWS, int VECS>
 void weight_tile(const T* src, const int64_t* offsets, int rows, const Pixels& px, int64_t r0, int64_t r1, const T* panel,

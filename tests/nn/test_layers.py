@@ -154,7 +154,7 @@ def test_lazy_linear():
     ("TripletMarginLoss(margin=-1)", ValueError, "TripletMarginLoss: expected margin to be greater than 0, got -1 instead"),
     ("MultiMarginLoss(p=3)", ValueError, "only p == 1 and p == 2 supported"),
     ("Linear(2, 3, foo=1)", TypeError, "Linear.__init__() got an unexpected keyword argument 'foo'"),
-    ("Bilinear(0, 1, 2)", ValueError, "in1_features must be > 0, but got 0"),
+    ("Bilinear(0, 1, 2)", ValueError, "in1_features must be > 0, but got (in1_features=0)"),
 ])  # fmt: skip
 def test_bad_arguments(source, error, text):
     """PyTorch's exception and sentence."""
@@ -167,7 +167,8 @@ def test_bad_arguments(source, error, text):
 @pytest.mark.parametrize("arguments", [dict(size_average=False), dict(reduce=False), dict(size_average=True, reduce=True)])
 def test_legacy_reduction(arguments):
     """size_average and reduce still work, with a warning that names the replacement."""
-    want = torch.nn.MSELoss(**arguments).reduction
+    with pytest.warns(UserWarning, match="size_average and reduce"):
+        want = torch.nn.MSELoss(**arguments).reduction
     text = f"size_average and reduce args will be deprecated, please use reduction='{want}' instead."
     with pytest.warns(UserWarning, match=text):
         assert rushlight.nn.MSELoss(**arguments).reduction == want

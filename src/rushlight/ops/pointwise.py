@@ -539,8 +539,6 @@ inplace_method("pow_", _pow)
 def _div_(self, other, *, rounding_mode=None):
     """In place; returns self. Integers can't hold the result of a true division."""
     if rounding_mode is None:
-        if not self.is_floating_point():
-            raise RuntimeError(f"result type Float can't be cast to the desired output type {self.dtype.scalar_name}")
         return apply_inplace(_div, self, other, into=K.div_into)
     return apply_inplace(_trunc_divide if rounding_mode == "trunc" else _rounded_floor, self, other)
 

@@ -500,7 +500,7 @@ def _unbind(x, /, *, dim):
 
 @_unbind.vjp
 def _(g, *, dim, x_shape, x_dtype):
-    parts = [p if p is not None else None for p in g]
+    parts = [g] if isinstance(g, Tensor) else list(g)  # one part: a gradient, not a tuple of them
     known = next(p for p in parts if p is not None)
     return stack([known.new_zeros(known.shape) if p is None else p for p in parts], dim)
 
@@ -767,11 +767,33 @@ def split(tensor: Tensor, split_size_or_sections, dim: int = 0) -> tuple[Tensor,
                 f"split_with_sizes expects split_sizes to sum exactly to {size} (input tensor's size at dimension {d}), "
                 f"but got split_sizes={sections}"
             )
+        return _several(_split_with_sizes(tensor, dim=d, sections=tuple(sections)))
+    return _several(_split(tensor, dim=d, sections=tuple(sections)))
+
+
+def _several(out):
+    return out if isinstance(out, tuple) else (out,)
+
+
+def _cut(x, /, *, dim, sections):
     out, at = [], 0
     for n in sections:
-        out.append(_slice(tensor, dim=d, start=at, length=n, step=1))
+        out.append(x.slice(dim, at, n, 1))
         at += n
     return tuple(out)
+
+
+def _uncut(g, *, dim, sections, x_shape):
+    g = _several(g)
+    known = next(p for p in g if p is not None)
+    shape = lambda n: (*x_shape[:dim], n, *x_shape[dim + 1 :])  # noqa: E731
+    return cat([known.new_zeros(shape(n)) if p is None else p for p, n in zip(g, sections, strict=True)], dim)
+
+
+_split = op(_cut, name="split", view=True)
+_split_with_sizes = op(_cut, name="split_with_sizes", view=True)
+_split.vjp(_uncut)
+_split_with_sizes.vjp(_uncut)
 
 
 @method

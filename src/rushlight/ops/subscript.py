@@ -328,7 +328,7 @@ def _setitem(self, index, value):
     if not found:
         if isinstance(value, Tensor):
             value = _without_leading_ones(value, x._a.ndim)
-            x.copy_(value)
+            x.copy_(value if value._a.shape == x._a.shape else value.expand(x._a.shape))
         else:
             x.fill_(value)
         return

@@ -28,6 +28,11 @@ _HOOKS = (
 )
 
 
+# Options that older state dicts may lack.
+_ADDED_LATER = {"amsgrad", "capturable", "centered", "decoupled_weight_decay", "differentiable", "foreach", "fused",
+                "maximize", "momentum_decay", "nesterov"}  # fmt: skip
+
+
 class _Required:
     def __repr__(self):
         return "<required parameter>"
@@ -206,6 +211,7 @@ class Optimizer:
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(g["params"]) != len(s["params"]) for g, s in zip(groups, saved, strict=True)):
             raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+        self._doubt(groups, saved)
         ids = chain.from_iterable(s["params"] for s in saved)
         params = dict(zip(ids, chain.from_iterable(g["params"] for g in groups), strict=True))
         state = defaultdict(dict)
@@ -221,6 +227,25 @@ class Optimizer:
         self.__setstate__({"state": state, "param_groups": saved})
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
+
+    def _doubt(self, groups, saved):
+        """Warns where a state fits by size but was surely saved for something else (PyTorch loads it silently)."""
+        for group, new in zip(groups, saved, strict=True):
+            names, loaded = group.get("param_names"), new.get("param_names")
+            if names and loaded and names != loaded and sorted(names) == sorted(loaded):
+                warnings.warn(
+                    "the loaded state dict names the same parameters in another order; state is matched by position, so "
+                    "it goes to other parameters than it was saved for. Build the optimizer with its parameters in the "
+                    f"saved order: {loaded}",
+                    stacklevel=3,
+                )
+            absent = [k for k in self.defaults if k not in new and k not in _ADDED_LATER]
+            if absent and len(new) > 1:
+                warnings.warn(
+                    f"the loaded state dict has no option {absent[0]!r}: it was saved from another kind of optimizer than "
+                    f"{type(self).__name__}",
+                    stacklevel=3,
+                )
 
     # -- training ---------------------------------------------------------------------------------------------------
 
