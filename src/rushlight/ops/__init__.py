@@ -2,6 +2,7 @@
 
 from .activation import *  # noqa: F403
 from .algebra import *  # noqa: F403
+from .aliases import *  # noqa: F403
 from .arrange import *  # noqa: F403
 from .attention import *  # noqa: F403
 from .classification import *  # noqa: F403
