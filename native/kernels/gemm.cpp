@@ -97,7 +97,8 @@ void linear_floats(const Call& c) {
   const Array &out = *c.out[0], &x = *c.in[0], &w = *c.in[1];
   const Array* b = c.in[2];
   const int64_t K = w.shape[1], N = w.shape[0], M = N ? out.numel / N : 0;
-  const int64_t row = x.ndim >= 2 ? x.strides[x.ndim - 2] : K;
+  // Contiguous inputs may have any stride in a dimension of size 1, so only a matrix's own is used.
+  const int64_t row = x.ndim == 2 ? x.strides[0] : K;
   Matrix<T> A{x.ptr<T>(), row, x.strides[x.ndim - 1]};
   Matrix<T> B{w.ptr<T>(), w.strides[1], w.strides[0]};
   Epilogue<T> e;

@@ -149,7 +149,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None) -> Tenso
 # -- binary ---------------------------------------------------------------------------------------------------------------
 
 
-@op(name="bce_backward_input")
+@op(name="binary_cross_entropy_backward")
 def _bce_backward(g, x, y, /, *, factor):
     return K.binary_cross_entropy_backward(g, x, y, factor)
 
@@ -347,7 +347,8 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     if log_target:
         losses = target.exp() * (target - input)
     else:
-        losses = where(target > 0, target * where(target > 0, target, 1.0).log(), target * 0) - target * input
+        zero = target == 0  # 0 log 0 = 0
+        losses = where(zero, 0.0, target * where(zero, 1.0, target).log()) - target * input
     out = reduced(losses, reduction)
     return out / input.size(0) if batchmean and input.ndim else out
 

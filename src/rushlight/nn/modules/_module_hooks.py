@@ -146,8 +146,8 @@ class BackwardHookFunction(Node):
     def apply(self, grads, needed):
         from ...ops.creation import zeros
 
-        return [zeros(shape, dtype=dtype) if g is None and edge is not None else g
-                for g, edge, (shape, dtype) in zip(grads, self.edges, self.shapes, strict=True)]  # fmt: skip
+        return [zeros(shape, dtype=dtype) if g is None else g
+                for g, (shape, dtype) in zip(grads, self.shapes, strict=True)]  # fmt: skip
 
 
 def _through(tensors):
