@@ -348,46 +348,62 @@ void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offs
   }
 }
 
-// One output channel without a product: for depthwise and other narrow groups. `w`: K weights. Four rows at a time.
-template <class T, int ROWS>
-inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_t K, int64_t W, int64_t read, int64_t write,
-                        int64_t step, T bias, T* out) {
+// Without packing: for depthwise and other groups with few output channels. A tile is CH channels by ROWS rows of pixels by
+// one vector; `w` holds K weights per channel, `bias` may be null, and channels of the result are `plane` apart.
+template <class T, int CH, int ROWS>
+inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out,
+                        int64_t plane) {
   using V = typename Simd<T>::vec;
   constexpr int L = Simd<T>::lanes;
+  const int64_t W = px.n[2], read = px.read[1], write = px.write[1], step = px.write[2];
   for (int64_t x = 0; x < W; x += L) {
-    V a[ROWS];
-    for (int r = 0; r < ROWS; ++r) a[r] = Simd<T>::all(bias);
+    V a[CH][ROWS];
+    for (int c = 0; c < CH; ++c)
+      for (int r = 0; r < ROWS; ++r) a[c][r] = Simd<T>::all(bias ? bias[c] : T(0));
     for (int64_t k = 0; k < K; ++k) {
-      const V v = Simd<T>::all(w[k]);
       const T* at = src + offsets[k] + x;
-      for (int r = 0; r < ROWS; ++r) a[r] += v * Simd<T>::load(at + r * read);
+      V s[ROWS];
+      for (int r = 0; r < ROWS; ++r) s[r] = Simd<T>::load(at + r * read);
+      for (int c = 0; c < CH; ++c) {
+        const V v = Simd<T>::all(w[c * K + k]);
+        for (int r = 0; r < ROWS; ++r) a[c][r] += v * s[r];
+      }
     }
     const int64_t n = std::min<int64_t>(L, W - x);
-    for (int r = 0; r < ROWS; ++r) {
-      T* o = out + r * write + x * step;
-      if (n == L && step == 1) {
-        Simd<T>::store(o, a[r]);
-        continue;
+    for (int c = 0; c < CH; ++c)
+      for (int r = 0; r < ROWS; ++r) {
+        T* o = out + c * plane + r * write + x * step;
+        if (n == L && step == 1) {
+          Simd<T>::store(o, a[c][r]);
+          continue;
+        }
+        T t[L];
+        Simd<T>::store(t, a[c][r]);
+        if (step == 1) copy_run(o, t, n);
+        else for (int64_t i = 0; i < n; ++i) o[i * step] = t[i];
       }
-      T t[L];
-      Simd<T>::store(t, a[r]);
-      if (step == 1) copy_run(o, t, n);
-      else for (int64_t i = 0; i < n; ++i) o[i * step] = t[i];
-    }
   }
 }
 
-template <class T>
-void direct(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, T bias, T* out) {
+template <class T, int CH>
+void direct(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out, int64_t plane) {
+  constexpr int R = kVectorBytes == 64 || CH <= 2 ? 4 : 2;
   for (int64_t z = 0; z < px.n[0]; ++z) {
     const T* s = src + px.source(z * px.n[1]);
     T* o = out + px.target(z * px.n[1]);
     int64_t y = 0;
-    for (; y + 4 <= px.n[1]; y += 4)
-      direct_rows<T, 4>(w, s + y * px.read[1], offsets, K, px.n[2], px.read[1], px.write[1], px.write[2], bias, o + y * px.write[1]);
+    for (; y + R <= px.n[1]; y += R)
+      direct_rows<T, CH, R>(w, s + y * px.read[1], offsets, K, px, bias, o + y * px.write[1], plane);
     for (; y < px.n[1]; ++y)
-      direct_rows<T, 1>(w, s + y * px.read[1], offsets, K, px.n[2], px.read[1], px.write[1], px.write[2], bias, o + y * px.write[1]);
+      direct_rows<T, CH, 1>(w, s + y * px.read[1], offsets, K, px, bias, o + y * px.write[1], plane);
   }
+}
+
+// Whether a product of M rows, with rows of W pixels, is better done without packing.
+template <class T>
+bool better_direct(int64_t M, int64_t W, int64_t images) {
+  constexpr int64_t L = Simd<T>::lanes;
+  return M <= 2 || (M <= 16 && images >= 16 && W * 5 >= (W + L - 1) / L * L * 4);
 }
 
 }  // namespace
