@@ -195,7 +195,7 @@ int refresh_view(Tensor* t) {
   return 0;
 }
 
-PyObject* wrap_output(PyObject* array, Tensor* view_of) {
+PyObject* wrap_output(PyObject* array, Tensor* view_of, bool one_of_several = false) {
   // An op's own writes into its fresh output are not in-place writes: nobody else has seen it.
   Storage* storage = array_of(array)->storage;
   if (Py_REFCNT(array) == 1 && storage->refs.load(std::memory_order_relaxed) == 1) storage->version = 0;
@@ -206,7 +206,7 @@ PyObject* wrap_output(PyObject* array, Tensor* view_of) {
     Py_INCREF(root);
     t->base = root;
     t->view_version = array_of(array)->storage->version;
-    t->no_grad_view = view_of->no_grad_view || !g_grad_enabled;
+    t->view_limit = !g_grad_enabled ? 1 : one_of_several ? 2 : view_of->view_limit;
   }
   return out;
 }
@@ -253,7 +253,7 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
     for (Py_ssize_t k = 0; wrapped && k < n; ++k) {
       PyObject* item = PyTuple_GET_ITEM(out, k);
       Py_INCREF(item);
-      PyTuple_SET_ITEM(wrapped, k, is_array(item) ? wrap_output(item, view_of) : item);
+      PyTuple_SET_ITEM(wrapped, k, is_array(item) ? wrap_output(item, view_of, true) : item);
     }
     Py_DECREF(out);
     out = wrapped;

@@ -55,7 +55,7 @@ PyMemberDef tensor_members[] = {
     {"_requires_grad", T_BOOL, offsetof(Tensor, requires_grad), 0, nullptr},
     {"_retains_grad", T_BOOL, offsetof(Tensor, retains_grad), 0, nullptr},
     {"_is_inference", T_BOOL, offsetof(Tensor, is_inference), 0, nullptr},
-    {"_no_grad_view", T_BOOL, offsetof(Tensor, no_grad_view), 0, nullptr},
+    {"_view_limit", T_BYTE, offsetof(Tensor, view_limit), 0, nullptr},
     {"__dictoffset__", T_PYSSIZET, offsetof(Tensor, dict), READONLY, nullptr},
     {"__weaklistoffset__", T_PYSSIZET, offsetof(Tensor, weakrefs), READONLY, nullptr},
     {nullptr, 0, 0, 0, nullptr}};

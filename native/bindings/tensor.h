@@ -22,7 +22,7 @@ struct Tensor {
   char requires_grad;
   char retains_grad;
   char is_inference;
-  char no_grad_view;                         // a view made under no_grad: in-place writes may not record
+  char view_limit;                           // of in-place writes: 1 a view made under no_grad, 2 one of several views
 };
 
 struct Node {

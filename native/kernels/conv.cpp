@@ -38,79 +38,99 @@ struct Products {
   bool is_direct() const { return M <= 2; }
   int64_t weight_size(const Phase<T>& f) const { return is_direct() ? M * f.K : PanelShape(M, f.K).size(); }
 
-  void rows(const Phase<T>& f, int64_t n, int64_t g, const T* padded, int64_t p0, int64_t p1, int64_t j0, int64_t j1) const {
+  // Row panels [p0, p1) and pixels [j0, j1) of image n (the first, if `px` holds several), group g.
+  void rows(const Phase<T>& f, const Pixels& px, int64_t n, int64_t g, const T* padded, int64_t p0, int64_t p1, int64_t j0, int64_t j1) const {
     T* out = dst + (n * G + g) * M * dst_plane;
     const T* b = bias ? bias + g * M : nullptr;
     const T* w = f.weights + g * weight_size(f);
     if (f.K == 0) {                           // no tap reaches these pixels
       for (int64_t r = 0; r < M; ++r)
-        for (int64_t row = 0; row < f.px.n[0] * f.px.n[1]; ++row)
-          for (int64_t x = 0; x < f.px.n[2]; ++x)
-            out[r * dst_plane + f.px.target(row) + x * f.px.write[2]] = b ? b[r] : T(0);
+        for (int64_t row = 0; row < px.images * px.n[0] * px.n[1]; ++row)
+          for (int64_t x = 0; x < px.n[2]; ++x) out[r * dst_plane + px.target(row) + x * px.write[2]] = b ? b[r] : T(0);
     } else if (is_direct()) {
       for (int64_t r = 0; r < M; ++r)
-        direct<T>(w + r * f.K, padded, f.offsets, f.K, f.px, b ? b[r] : T(0), out + r * dst_plane);
+        direct<T>(w + r * f.K, padded, f.offsets, f.K, px, b ? b[r] : T(0), out + r * dst_plane);
     } else {
-      product<T>(PanelShape(M, f.K), w, padded, f.offsets, f.px, b, out, dst_plane, p0, p1, j0, j1);
+      product<T>(PanelShape(M, f.K), w, padded, f.offsets, px, b, out, dst_plane, p0, p1, j0, j1);
     }
   }
 
   void run() const {
-    int64_t work = 0;
-    for (int64_t i = 0; i < nphases; ++i) work += phases[i].px.total() * phases[i].K;
+    int64_t work = 0, largest = 0;
+    for (int64_t i = 0; i < nphases; ++i) {
+      work += phases[i].px.image() * phases[i].K;
+      largest = std::max(largest, phases[i].px.image());
+    }
     work = work * M + 1;
     const int64_t items = N * G, size = Ks * pad.channel() + kSlack;
-    const int64_t block = std::max<int64_t>(4 * kNR<T>, 131072 / M / kNR<T> * kNR<T>);
-    if (items >= kMinJobs || items * work < 2 * kJobWork || is_direct()) {
-      const int64_t per = std::max<int64_t>(1, kJobWork / work);
-      parallel_for((items + per - 1) / per, [&](int64_t job) {
-        Scratch<T> padded(size);
-        for (int64_t i = job * per; i < std::min(items, (job + 1) * per); ++i) {
-          pad.fill(src + i * Ks * src_plane, Ks, padded);
-          for (int64_t f = 0; f < nphases; ++f) {
-            const int64_t total = phases[f].px.total(), step = is_direct() ? total : block;
-            for (int64_t j = 0; j < total; j += step)
-              rows(phases[f], i / G, i % G, padded, 0, PanelShape(M, phases[f].K).panels, j, std::min(total, j + step));
-          }
+    // Small images are put side by side, so that their last pixels share panels.
+    const bool together = N > 1 && largest <= 256 && !is_direct() && N * work >= 2 * kJobWork;
+    if (!together && (items >= kMinJobs || items * work < 2 * kJobWork || is_direct())) return by_image(work, items, size);
+    const int64_t slab = together ? std::max<int64_t>(2, (int64_t{4} << 20) / (G * size)) : N;
+    Scratch<T> padded(std::min(N, slab) * G * size);
+    for (int64_t n0 = 0; n0 < N; n0 += slab) by_pixels(n0, std::min(slab, N - n0), together, size, padded);
+  }
+
+  int64_t block() const { return std::max<int64_t>(4 * kNR<T>, 131072 / M / kNR<T> * kNR<T>); }
+
+  // Jobs are whole images.
+  void by_image(int64_t work, int64_t items, int64_t size) const {
+    const int64_t per = std::max<int64_t>(1, kJobWork / work);
+    parallel_for((items + per - 1) / per, [&](int64_t job) {
+      Scratch<T> padded(size);
+      for (int64_t i = job * per; i < std::min(items, (job + 1) * per); ++i) {
+        pad.fill(src + i * Ks * src_plane, Ks, padded);
+        for (int64_t f = 0; f < nphases; ++f) {
+          const Pixels& px = phases[f].px;
+          const int64_t total = px.total(), step = is_direct() || phases[f].K == 0 ? total : block();
+          for (int64_t j = 0; j < total; j += step)
+            rows(phases[f], px, i / G, i % G, padded, 0, PanelShape(M, phases[f].K).panels, j, std::min(total, j + step));
         }
-      });
-      return;
-    }
-    // Few images: pad them all, then cut each into blocks of pixels and, if that is not enough, of rows.
-    Scratch<T> padded(items * size);
+      }
+    });
+  }
+
+  // `count` images from n0 on are padded at once; jobs are blocks of pixels and, if these are few, of rows.
+  void by_pixels(int64_t n0, int64_t count, bool together, int64_t size, T* padded) const {
     const int64_t per = std::max<int64_t>(1, 32768 / std::max<int64_t>(1, pad.channel()));
-    const int64_t parts = (Ks + per - 1) / per;
-    parallel_for(items * parts, [&](int64_t job) {
+    const int64_t parts = (Ks + per - 1) / per, items = together ? G : count * G;
+    parallel_for(count * G * parts, [&](int64_t job) {
       const int64_t i = job / parts, c = job % parts * per;
-      pad.fill(src + (i * Ks + c) * src_plane, std::min(per, Ks - c), padded + i * size + c * pad.channel());
+      pad.fill(src + ((n0 * G + i) * Ks + c) * src_plane, std::min(per, Ks - c), padded + i * size + c * pad.channel());
     });
     for (int64_t f = 0; f < nphases; ++f) {
-      const int64_t total = phases[f].px.total(), panels = PanelShape(M, phases[f].K).panels;
+      Pixels px = phases[f].px;
+      if (together) {
+        px.images = count;
+        px.image_read = G * size;
+        px.image_write = G * M * dst_plane;
+      }
+      const int64_t total = px.total(), panels = PanelShape(M, phases[f].K).panels;
       if (total == 0) continue;
       const int64_t wanted = (kMinJobs + items - 1) / items;
       const int64_t even = ((total + wanted - 1) / wanted + kNR<T> - 1) / kNR<T> * kNR<T>;
-      const int64_t step = std::min(block, even), blocks = (total + step - 1) / step;
+      const int64_t step = phases[f].K ? std::min(block(), even) : total, blocks = (total + step - 1) / step;
       const int64_t cuts = phases[f].K ? std::min(panels, (wanted + blocks - 1) / blocks) : 1;
       parallel_for(items * blocks * cuts, [&](int64_t job) {
         const int64_t i = job / (blocks * cuts), cut = job / blocks % cuts, j = job % blocks * step;
-        if (phases[f].K == 0 && j > 0) return;
-        rows(phases[f], i / G, i % G, padded + i * size, panels * cut / cuts, panels * (cut + 1) / cuts, j,
+        rows(phases[f], px, n0 + (together ? 0 : i / G), i % G, padded + i * size, panels * cut / cuts, panels * (cut + 1) / cuts, j,
              std::min(total, j + step));
       });
     }
   }
 };
 
-// value(g, row, k) into every group's place of one phase.
-template <class T, class Value>
-void pack_phase(const Products<T>& p, const Phase<T>& f, const Value& value) {
+// Weights into every group's place of one phase: element (row, k) of group g is w[g * group + row * step + (from ? from[k] : k)].
+template <class T>
+void pack_phase(const Products<T>& p, const Phase<T>& f, const T* w, int64_t group, int64_t step, const int64_t* from) {
   for (int64_t g = 0; g < p.G; ++g) {
     T* out = f.weights + g * p.weight_size(f);
+    const T* a = w + g * group;
     if (p.is_direct()) {
       for (int64_t r = 0; r < p.M; ++r)
-        for (int64_t k = 0; k < f.K; ++k) out[r * f.K + k] = value(g, r, k);
+        for (int64_t k = 0; k < f.K; ++k) out[r * f.K + k] = a[r * step + (from ? from[k] : k)];
     } else {
-      pack_weights<T>(PanelShape(p.M, f.K), out, [&](int64_t r, int64_t k) { return value(g, r, k); });
+      pack_weights<T>(PanelShape(p.M, f.K), a, step, from, out);
     }
   }
 }
@@ -134,7 +154,7 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   f.offsets = offsets;
   Scratch<T> weights(q.G * p.weight_size(f));
   f.weights = weights;
-  pack_phase(p, f, [&](int64_t g, int64_t r, int64_t k) { return w[(g * p.M + r) * f.K + k]; });
+  pack_phase(p, f, w, p.M * f.K, f.K, nullptr);
   p.phases = &f;
   p.nphases = 1;
   p.run();
@@ -181,7 +201,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
   p.pad.phases = 1;
   const int64_t all = q.taps();
   Scratch<Phase<T>> phases(q.stride[0] * q.stride[1] * q.stride[2]);
-  Scratch<int64_t> offsets(p.Ks * all), taps(all);
+  Scratch<int64_t> offsets(p.Ks * all), from(p.Ks * all), taps(all);
   Scratch<T> weights(q.G * p.Ks * all * (2 * p.M + kMR));
   int64_t* next_offset = offsets;
   T* next_weight = weights;
@@ -192,6 +212,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
         const Residue z = residue(q, 0, rz), y = residue(q, 1, ry), v = residue(q, 2, rx);
         if (z.count * y.count * v.count == 0) continue;
         Phase<T>& f = phases[p.nphases++];
+        f.px = Pixels();
         f.px.n[0] = z.count, f.px.n[1] = y.count, f.px.n[2] = v.count;
         f.px.read[0] = p.pad.plane(), f.px.read[1] = p.pad.row();
         f.px.base = p.pad.at(z.q + lead[0], y.q + lead[1], v.q + lead[2]);
@@ -213,10 +234,8 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
         next_offset += f.K;
         f.weights = next_weight;
         next_weight += q.G * p.weight_size(f);
-        const int64_t n = f.taps;
-        pack_phase(p, f, [&](int64_t group, int64_t r, int64_t k) {
-          return w[((group * p.Ks + k / n) * p.M + r) * all + taps[k % n]];
-        });
+        for (int64_t k = 0; k < f.K; ++k) from[k] = k / f.taps * p.M * all + taps[k % f.taps];
+        pack_phase(p, f, w, p.Ks * p.M * all, all, from);
       }
   p.phases = phases;
   p.run();

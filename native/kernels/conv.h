@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "gemm.h"
 
@@ -31,6 +32,27 @@ struct ConvGeometry {
 constexpr int64_t kTapBlock = 192;           // of K: a panel of pixels and one of weights stay in L1
 constexpr int64_t kSlack = 64;                // elements that vector copies may read or write past an end
 
+// memcpy for short runs, inline: overlapping vectors, never past the end.
+template <class T>
+inline void copy_run(T* d, const T* s, int64_t n) {
+  constexpr int L = Simd<T>::lanes;
+  if (n >= L) {
+    for (int64_t i = 0; i + L <= n; i += L) Simd<T>::store(d + i, Simd<T>::load(s + i));
+    Simd<T>::store(d + n - L, Simd<T>::load(s + n - L));
+    return;
+  }
+  constexpr int H = L / 2, Q = H > 1 ? H / 2 : 1;
+  if (n >= H) {
+    std::memcpy(d, s, H * sizeof(T));
+    std::memcpy(d + n - H, s + n - H, H * sizeof(T));
+  } else if (n >= Q) {
+    std::memcpy(d, s, Q * sizeof(T));
+    std::memcpy(d + n - Q, s + n - Q, Q * sizeof(T));
+  } else {
+    for (int64_t i = 0; i < n; ++i) d[i] = s[i];
+  }
+}
+
 // A padded copy of some channels: (channel, z, y, phase, q) with x = q * phases + phase.
 template <class T>
 struct Padded {
@@ -45,6 +67,35 @@ struct Padded {
   int64_t channel() const { return full[0] * plane(); }
   int64_t at(int64_t z, int64_t y, int64_t x) const {
     return z * plane() + y * row() + x % phases * phase_pitch() + x / phases;
+  }
+
+  static constexpr int64_t kLine = 1024;
+
+  // One row into even and odd columns, through a padded line.
+  void split_row(const T* s, T* dst, int64_t per) const {
+    constexpr int L = Simd<T>::lanes;
+    using V = typename Simd<T>::vec;
+    using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+    typedef I Index __attribute__((vector_size(kVectorBytes)));
+    T line[kLine + 4 * L];
+    const int64_t left = std::min(front[2], 2 * per), n = std::max<int64_t>(0, std::min(size[2], 2 * per - left));
+    for (int64_t i = 0; i < left; ++i) line[i] = T(0);
+    copy_run(line + left, s, n);
+    for (int64_t i = left + n; i < 2 * per; ++i) line[i] = T(0);
+    Index even, odd;
+    for (int i = 0; i < L; ++i) even[i] = 2 * i, odd[i] = 2 * i + 1;
+    for (int r = 0; r < 2; ++r)
+      for (int64_t q = 0; q < per; q += L) {
+        const V a = Simd<T>::load(line + 2 * q), b = Simd<T>::load(line + 2 * q + L);
+        const V v = __builtin_shuffle(a, b, r ? odd : even);
+        if (q + L <= per) {
+          Simd<T>::store(dst + r * per + q, v);
+          continue;
+        }
+        T tail[L];                            // other threads may have filled what follows
+        Simd<T>::store(tail, v);
+        copy_run(dst + r * per + q, tail, per - q);
+      }
   }
 
   void fill(const T* src, int64_t channels, T* dst) const {
@@ -62,8 +113,12 @@ struct Padded {
           if (phases == 1) {
             const int64_t left = std::min(front[2], pitch), n = std::max<int64_t>(0, std::min(W, pitch - left));
             for (int64_t i = 0; i < left; ++i) dst[i] = T(0);
-            std::memcpy(dst + left, s, static_cast<size_t>(n) * sizeof(T));
+            copy_run(dst + left, s, n);
             for (int64_t i = left + n; i < pitch; ++i) dst[i] = T(0);
+            continue;
+          }
+          if (phases == 2 && pitch <= kLine) {
+            split_row(s, dst, per);
             continue;
           }
           for (int64_t r = 0; r < phases; ++r) {
@@ -93,10 +148,18 @@ struct Pixels {
   int64_t base;                               // of pixel (0, 0, 0)
   int64_t write[3];                           // steps in the destination
   int64_t write_base;
+  int64_t images = 1, image_read = 0, image_write = 0;   // several images in one product, one after the other
 
-  int64_t total() const { return n[0] * n[1] * n[2]; }
-  int64_t source(int64_t row) const { return base + row / n[1] * read[0] + row % n[1] * read[1]; }
-  int64_t target(int64_t row) const { return write_base + row / n[1] * write[0] + row % n[1] * write[1]; }
+  int64_t image() const { return n[0] * n[1] * n[2]; }
+  int64_t total() const { return images * image(); }
+  int64_t source(int64_t row) const {
+    const int64_t y = row % n[1], z = row / n[1];
+    return base + z / n[0] * image_read + z % n[0] * read[0] + y * read[1];
+  }
+  int64_t target(int64_t row) const {
+    const int64_t y = row % n[1], z = row / n[1];
+    return write_base + z / n[0] * image_write + z % n[0] * write[0] + y * write[1];
+  }
   bool dense() const { return write[2] == 1 && write[1] == n[2] && write[0] == n[1] * n[2]; }
 };
 
@@ -112,19 +175,67 @@ struct PanelShape {
   int64_t at(int64_t k0, int64_t kc, int64_t panel) const { return (k0 * panels + panel * kc) * height; }
 };
 
-// value(row, k) into panel order.
-template <class T, class Value>
-void pack_weights(const PanelShape& s, T* out, const Value& value) {
+// Columns of `s` (rows `pitch` apart) become rows: out[p * lanes + j] = s[j * pitch + p], zero for j >= rows.
+template <class T>
+void transpose_rows(const T* s, int64_t pitch, int64_t n, int64_t rows, int64_t lanes, T* out) {
+  for (int64_t j = 0; j < lanes; j += 4) {
+    int64_t p = 0;
+    if constexpr (sizeof(T) == 4) {
+      typedef float F __attribute__((vector_size(16)));
+      typedef int I __attribute__((vector_size(16)));
+      if (j + 4 <= rows) {
+        const float* a = s + j * pitch;
+        for (; p + 4 <= n; p += 4) {
+          F r0, r1, r2, r3;
+          std::memcpy(&r0, a + p, 16);
+          std::memcpy(&r1, a + pitch + p, 16);
+          std::memcpy(&r2, a + 2 * pitch + p, 16);
+          std::memcpy(&r3, a + 3 * pitch + p, 16);
+          F x0 = __builtin_shuffle(r0, r1, I{0, 4, 1, 5}), x1 = __builtin_shuffle(r0, r1, I{2, 6, 3, 7});
+          F y0 = __builtin_shuffle(r2, r3, I{0, 4, 1, 5}), y1 = __builtin_shuffle(r2, r3, I{2, 6, 3, 7});
+          F z0 = __builtin_shuffle(x0, y0, I{0, 1, 4, 5}), z1 = __builtin_shuffle(x0, y0, I{2, 3, 6, 7});
+          F z2 = __builtin_shuffle(x1, y1, I{0, 1, 4, 5}), z3 = __builtin_shuffle(x1, y1, I{2, 3, 6, 7});
+          float* o = out + p * lanes + j;
+          std::memcpy(o, &z0, 16);
+          std::memcpy(o + lanes, &z1, 16);
+          std::memcpy(o + 2 * lanes, &z2, 16);
+          std::memcpy(o + 3 * lanes, &z3, 16);
+        }
+      }
+    }
+    for (; p < n; ++p)
+      for (int64_t i = j; i < j + 4 && i < lanes; ++i) out[p * lanes + i] = i < rows ? s[i * pitch + p] : T(0);
+  }
+}
+
+// Element (row, k) is w[row * step + (from ? from[k] : k)], packed into panel order.
+template <class T>
+void pack_weights(const PanelShape& s, const T* w, int64_t step, const int64_t* from, T* out) {
   const int64_t blocks = (s.K + kTapBlock - 1) / kTapBlock, jobs = blocks * s.panels;
   auto one = [&](int64_t job) {
     const int64_t k0 = job / s.panels * kTapBlock, kc = std::min(kTapBlock, s.K - k0), p = job % s.panels;
     T* o = out + s.at(k0, kc, p);
+    const T* a = w + p * s.height * step;
     const int64_t rows = std::min(s.height, s.rows - p * s.height);
-    for (int64_t r = 0; r < rows; ++r)
-      for (int64_t k = 0; k < kc; ++k) o[k * s.height + r] = value(p * s.height + r, k0 + k);
+    if (!from) return transpose_rows<T>(a + k0, step, kc, rows, s.height, o);
+    for (int64_t k = 0; k < kc; ++k)
+      for (int64_t r = 0; r < rows; ++r) o[k * s.height + r] = a[r * step + from[k0 + k]];
   };
   if (s.size() > 65536) parallel_for(jobs, one);
   else for (int64_t j = 0; j < jobs; ++j) one(j);
+}
+
+// Runs of at most one vector, their number known.
+template <class T, int RUNS>
+void pack_narrow(T* out, const T* src, const int64_t* offsets, int64_t kc, const int64_t* from, const int* to) {
+  const T* s[RUNS];
+  int64_t o[RUNS];
+  for (int i = 0; i < RUNS; ++i) s[i] = src + from[i], o[i] = to[i];
+  for (int64_t k = 0; k < kc; ++k, out += kNR<T>) {
+    const int64_t at = offsets[k];
+#pragma GCC unroll 8
+    for (int i = 0; i < RUNS; ++i) Simd<T>::store(out + o[i], Simd<T>::load(s[i] + at));
+  }
 }
 
 // Columns [j0, j0 + cols) of the implicit matrix, rows k0..k0+kc: kNR apart, one run per stretch of a row of pixels.
@@ -163,6 +274,16 @@ void pack_pixels(T* out, const T* src, const int64_t* offsets, int64_t kc, const
     }
     return;
   }
+  bool narrow = true;
+  for (int i = 0; i < runs; ++i) narrow &= !wide[i];
+  if (narrow) {
+    switch (runs) {
+      case 3: return pack_narrow<T, 3>(out, src, offsets, kc, from, to);
+      case 4: return pack_narrow<T, 4>(out, src, offsets, kc, from, to);
+      case 5: return pack_narrow<T, 5>(out, src, offsets, kc, from, to);
+      case 6: return pack_narrow<T, 6>(out, src, offsets, kc, from, to);
+    }
+  }
   for (int64_t k = 0; k < kc; ++k, out += NR) {
     const T* s = src + offsets[k];
     for (int i = 0; i < runs; ++i) {
@@ -178,7 +299,7 @@ template <class T>
 void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offsets, const Pixels& px, const T* bias, T* out,
              int64_t ldc, int64_t p0, int64_t p1, int64_t j0, int64_t j1) {
   constexpr int NR = kNR<T>;
-  const bool dense = px.dense();
+  const bool dense = px.images == 1 && px.dense();
   const int64_t rows = std::min(ws.rows, p1 * ws.height) - p0 * ws.height;
   Scratch<T> panel(kTapBlock * NR + kSlack);
   Scratch<T> gathered(dense ? 0 : rows * (j1 - j0));
@@ -205,6 +326,15 @@ void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offs
   for (int64_t r = 0; r < rows; ++r) {
     const T* s = gathered + r * pitch;
     T* o = out + (p0 * ws.height + r) * ldc;
+    if (px.dense()) {
+      const int64_t image = px.image();
+      for (int64_t j = j0; j < j1;) {
+        const int64_t n = std::min(image - j % image, j1 - j);
+        copy_run(o + px.write_base + j / image * px.image_write + j % image, s + j - j0, n);
+        j += n;
+      }
+      continue;
+    }
     for (int64_t j = j0; j < j1;) {
       const int64_t row = j / px.n[2], x = j % px.n[2], n = std::min(px.n[2] - x, j1 - j);
       T* t = o + px.target(row) + x * px.write[2];
@@ -218,39 +348,45 @@ void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offs
   }
 }
 
-// One output channel without a product: for depthwise and other narrow groups. `w`: K weights.
-template <class T>
-void direct(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, T bias, T* out) {
+// One output channel without a product: for depthwise and other narrow groups. `w`: K weights. Four rows at a time.
+template <class T, int ROWS>
+inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_t K, int64_t W, int64_t read, int64_t write,
+                        int64_t step, T bias, T* out) {
   using V = typename Simd<T>::vec;
   constexpr int L = Simd<T>::lanes;
-  const int64_t W = px.n[2];
-  for (int64_t row = 0; row < px.n[0] * px.n[1]; ++row) {
-    const T* s = src + px.source(row);
-    T* o = out + px.target(row);
-    int64_t x = 0;
-    for (; x + 2 * L <= W && px.write[2] == 1; x += 2 * L) {
-      V a = Simd<T>::all(bias), b = a;
-      for (int64_t k = 0; k < K; ++k) {
-        const T* at = s + offsets[k] + x;
-        const V v = Simd<T>::all(w[k]);
-        a += v * Simd<T>::load(at);
-        b += v * Simd<T>::load(at + L);
-      }
-      Simd<T>::store(o + x, a);
-      Simd<T>::store(o + x + L, b);
+  for (int64_t x = 0; x < W; x += L) {
+    V a[ROWS];
+    for (int r = 0; r < ROWS; ++r) a[r] = Simd<T>::all(bias);
+    for (int64_t k = 0; k < K; ++k) {
+      const V v = Simd<T>::all(w[k]);
+      const T* at = src + offsets[k] + x;
+      for (int r = 0; r < ROWS; ++r) a[r] += v * Simd<T>::load(at + r * read);
     }
-    for (; x < W; x += L) {
-      V a = Simd<T>::all(bias);
-      for (int64_t k = 0; k < K; ++k) a += w[k] * Simd<T>::load(s + offsets[k] + x);
-      const int64_t n = std::min<int64_t>(L, W - x);
-      if (n == L && px.write[2] == 1) {
-        Simd<T>::store(o + x, a);
-      } else {
-        T t[L];
-        Simd<T>::store(t, a);
-        for (int64_t i = 0; i < n; ++i) o[(x + i) * px.write[2]] = t[i];
+    const int64_t n = std::min<int64_t>(L, W - x);
+    for (int r = 0; r < ROWS; ++r) {
+      T* o = out + r * write + x * step;
+      if (n == L && step == 1) {
+        Simd<T>::store(o, a[r]);
+        continue;
       }
+      T t[L];
+      Simd<T>::store(t, a[r]);
+      if (step == 1) copy_run(o, t, n);
+      else for (int64_t i = 0; i < n; ++i) o[i * step] = t[i];
     }
+  }
+}
+
+template <class T>
+void direct(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, T bias, T* out) {
+  for (int64_t z = 0; z < px.n[0]; ++z) {
+    const T* s = src + px.source(z * px.n[1]);
+    T* o = out + px.target(z * px.n[1]);
+    int64_t y = 0;
+    for (; y + 4 <= px.n[1]; y += 4)
+      direct_rows<T, 4>(w, s + y * px.read[1], offsets, K, px.n[2], px.read[1], px.write[1], px.write[2], bias, o + y * px.write[1]);
+    for (; y < px.n[1]; ++y)
+      direct_rows<T, 1>(w, s + y * px.read[1], offsets, K, px.n[2], px.read[1], px.write[1], px.write[2], bias, o + y * px.write[1]);
   }
 }
 

@@ -81,29 +81,33 @@ inline float fast_tanh(float x) {
 }
 inline double fast_tanh(double x) { return std::tanh(x); }
 
+// 1 / (1 + e) or e / (1 + e), e = exp(-|x|): no overflow, and denormal results on the left are right.
 template <class T>
 inline T fast_sigmoid(T x) {
-  return T(1) / (T(1) + fast_exp(-x));
+  const T e = fast_exp(x < T(0) ? x : -x);
+  const T right = T(1) / (T(1) + e);
+  const T left = e < T(0.1) ? e - e * e * right : e / (T(1) + e);   // the difference rounds once less
+  return x < T(0) ? left : right;
 }
 
-// erf(x) on [-4, 4] as x P(x^2) / Q(x^2), Eigen's coefficients; beyond 4 it is 1 in float.
+// erf: an odd polynomial up to 0.93, then 1 - exp(polynomial in |x|) (N. Juffa's coefficients).
 inline float fast_erf(float x) {
-  float c = x > 4.0f ? 4.0f : x;
-  c = c < -4.0f ? -4.0f : c;
-  float s = c * c;
-  float p = -2.72614225801306e-10f;
-  p = p * s + 2.77068142495902e-08f;
-  p = p * s - 2.10102402082508e-06f;
-  p = p * s - 5.69250639462346e-05f;
-  p = p * s - 7.34990630326855e-04f;
-  p = p * s - 2.95459980854025e-03f;
-  p = p * s - 1.60960333262415e-02f;
-  float q = -1.45660718464996e-05f;
-  q = q * s - 2.13374055278905e-04f;
-  q = q * s - 1.68282697438203e-03f;
-  q = q * s - 7.37332916720468e-03f;
-  q = q * s - 1.42647390514189e-02f;
-  float y = c * p / q;
+  const float a = __builtin_fabsf(x), t = a > 4.0f ? 4.0f : a, s = t * t;
+  float r = -1.72853470e-5f * t + 3.83197126e-4f;
+  const float u = -3.88396438e-3f * t + 2.42546219e-2f;
+  r = r * s + u;
+  r = r * t - 1.06777877e-1f;
+  r = r * t - 6.34846687e-1f;
+  r = r * t - 1.28717512e-1f;
+  r = r * t - t;
+  const float big = __builtin_copysignf(1.0f - fast_exp(r), x);
+  float p = -5.96761703e-4f;
+  p = p * s + 4.99119423e-3f;
+  p = p * s - 2.67681349e-2f;
+  p = p * s + 1.12819925e-1f;
+  p = p * s - 3.76125336e-1f;
+  p = p * s + 1.28379166e-1f;
+  const float y = a > 0.927734375f ? big : p * x + x;
   return x != x ? x : y;
 }
 inline double fast_erf(double x) { return std::erf(x); }

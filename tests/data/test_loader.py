@@ -345,11 +345,43 @@ def test_collate_and_convert():
 
 def test_stack_and_chain_datasets():
     """StackDataset and ChainDataset in a loader."""
-    for T, d in BOTH:
+    results = []
+    for d, kind in ((td, TorchStream), (rd, Stream)):
         loader = d.DataLoader(d.StackDataset(a=Squares(5), b=Squares(5)), batch_size=2)
-        out = [plain(b) for b in loader]
-        chain = d.ChainDataset([(TorchStream if d is td else Stream)(3), (TorchStream if d is td else Stream)(2)])
-        out.append([plain(b) for b in d.DataLoader(chain, batch_size=2)])
-        if d is rd:
-            assert out == want
-        want = out
+        chain = d.DataLoader(d.ChainDataset([kind(3), kind(2)]), batch_size=2)
+        results.append([plain(b) for b in loader] + [plain(b) for b in chain])
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("kind", ["tensors", "squares", "stream"])
+@pytest.mark.parametrize("own", [False, True])
+def test_resume_in_the_middle_of_an_epoch(kind, workers, own):
+    """A loader restored from a state_dict gives the rest of the epoch, and draws by others go on as they would have."""
+
+    def loader():
+        generator = rl.Generator().manual_seed(8) if own else None
+        if kind == "stream":
+            return rd.DataLoader(Stream(23), batch_size=4, num_workers=workers, generator=generator)
+        dataset = rd.TensorDataset(*tensors(rl)) if kind == "tensors" else Squares()
+        return rd.DataLoader(dataset, batch_size=4, shuffle=True, num_workers=workers, generator=generator)
+
+    rl.manual_seed(1)
+    first = loader()
+    list(first)
+    it = iter(first)
+    for _ in range(3):
+        next(it)
+        rl.rand(2)
+    saved, random_state = first.state_dict(), rl.get_rng_state()
+    assert saved["batches"] == 3
+    want = [plain(b) for b in it] + [rl.rand(1).item()] + [plain(b) for b in first]
+
+    rl.manual_seed(99)
+    second = loader()
+    second.load_state_dict(saved)
+    rl.set_rng_state(random_state)
+    it = iter(second)
+    got = [plain(b) for b in it] + [rl.rand(1).item()] + [plain(b) for b in second]
+    assert got == want
+    assert second.state_dict()["batches"] is None

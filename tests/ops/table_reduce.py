@@ -98,5 +98,5 @@ ERRORS = [
     e("dim", lambda T: T.zeros(2, 3).max(5)), e("twice", lambda T: T.zeros(2, 3).sum((0, 0))), e("amax_twice", lambda T: T.zeros(2, 3).amax((0, 0))),
     e("cumsum_dim", lambda T: T.zeros(2, 3).cumsum(2)), e("mean_int", lambda T: T.arange(3).mean()), e("norm_name", lambda T: T.zeros(2, 3).norm("foo")),
     e("mean_dim", lambda T: T.zeros(2, 3).mean(2)), e("sum_dim", lambda T: T.zeros(2, 3).sum(-3)), e("softmax_dim", lambda T: T.zeros(2, 3).logsumexp(2)),
-    e("prod_dims", lambda T: T.zeros(2, 3).prod((0, 1))),
+    ErrorRow("reduce", lambda T: T.zeros(2, 3).prod((0, 1)), "prod_dims", match="prod() received an invalid combination of arguments - got (tuple)"),
 ]  # fmt: skip

@@ -4,6 +4,7 @@ import io
 import pickle
 import struct
 import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -21,11 +22,6 @@ def network(T):
     return T.nn.Sequential(T.nn.Linear(4, 3), T.nn.ReLU(), T.nn.Sequential(T.nn.Linear(3, 2, bias=False)))
 
 
-def needs(*names):
-    return pytest.mark.skipif(not all(hasattr(rushlight.nn, n) for n in names), reason=f"needs {', '.join(names)}")
-
-
-@needs("Linear", "ReLU")
 def test_torchs_model_here(tmp_path):
     """A model that PyTorch saved whole becomes one of ours, with the same output."""
     theirs = network(torch)
@@ -38,7 +34,6 @@ def test_torchs_model_here(tmp_path):
     a.sum().backward()
 
 
-@needs("Linear", "ReLU")
 def test_our_model_in_torch(tmp_path):
     """A model that we saved whole becomes one of PyTorch's, with the same output."""
     ours = network(rushlight)
@@ -51,13 +46,65 @@ def test_our_model_in_torch(tmp_path):
     assert list(theirs.state_dict()) == list(ours.state_dict())
 
 
+MODULES = [
+    "Linear(3, 4)", "Conv2d(1, 6, 5, padding=2)", "ConvTranspose2d(2, 3, 3)", "MaxPool2d(2)", "BatchNorm2d(3)",
+    "LayerNorm(4)", "GroupNorm(2, 4)", "Dropout(0.3)", "Embedding(5, 3)", "GELU()", "PReLU()", "MSELoss()",
+    "CrossEntropyLoss(weight=T.ones(3))", "ModuleList([T.nn.Linear(2, 3)])", "ModuleDict({'a': T.nn.Linear(2, 3)})",
+    "ParameterList([T.nn.Parameter(T.ones(2))])", "ParameterDict({'a': T.nn.Parameter(T.ones(2))})",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", MODULES)
+def test_modules_both_ways(source):
+    """Modules of each family, saved whole by either library, become the other's with the same repr and state."""
+    for writer, reader in ((torch, rushlight), (rushlight, torch)):
+        module, buffer = eval(f"T.nn.{source}", {"T": writer}), io.BytesIO()
+        writer.save(module, buffer)
+        buffer.seek(0)
+        loaded = reader.load(buffer, weights_only=False)
+        assert type(loaded).__module__.startswith(reader.__name__ + ".nn")
+        assert repr(loaded) == repr(module) and list(loaded.state_dict()) == list(module.state_dict())
+
+
+@pytest.mark.parametrize("name, options", [("SGD", {"lr": 0.1, "momentum": 0.9}), ("Adam", {}), ("AdamW", {"amsgrad": True}),
+                                           ("RMSprop", {}), ("Adagrad", {}), ("NAdam", {})])  # fmt: skip
+def test_optimizer_states_both_ways(name, options):
+    """Training goes on in the other library from a saved optimizer, with the same next step."""
+
+    def step(T, parameter, optimizer):
+        parameter.grad = None
+        (parameter**2).sum().backward()
+        optimizer.step()
+
+    for writer, reader in ((torch, rushlight), (rushlight, torch)):
+        parameter, buffer = writer.nn.Parameter(writer.arange(3.0)), io.BytesIO()
+        optimizer = getattr(writer.optim, name)([parameter], **options)
+        step(writer, parameter, optimizer)
+        writer.save({"optimizer": optimizer.state_dict(), "parameter": parameter}, buffer)
+        buffer.seek(0)
+        loaded = reader.load(buffer)
+        other = getattr(reader.optim, name)([loaded["parameter"]], **options)
+        other.load_state_dict(loaded["optimizer"])
+        step(writer, parameter, optimizer)
+        step(reader, loaded["parameter"], other)
+        np.testing.assert_allclose(loaded["parameter"].tolist(), parameter.tolist(), rtol=1e-6)
+
+
 def test_class_that_is_missing(tmp_path):
     """A class of PyTorch's that rushlight has not is named."""
-    torch.save(torch.nn.SyncBatchNorm(3), tmp_path / "m.pth")
-    if hasattr(rushlight.nn, "SyncBatchNorm"):
-        pytest.skip("it exists")
-    with pytest.raises(AttributeError, match="rushlight has no torch.nn.modules.batchnorm.SyncBatchNorm"):
-        load(tmp_path / "m.pth", weights_only=False)
+    torch.save(torch.nn.Linear(2, 3), tmp_path / "m.pth")
+    content = (tmp_path / "m.pth").read_bytes().replace(b"linear\nLinear\n", b"linear\nLinerr\n")
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(tmp_path / "n.pth", "w") as new:
+        for item in old.infolist():
+            new.writestr(item.filename, _content(content, item))
+    with pytest.raises(AttributeError, match="rushlight has no torch.nn.modules.linear.Linerr"):
+        load(tmp_path / "n.pth", weights_only=False)
+
+
+def _content(data, item):
+    name, extra = struct.unpack_from("<HH", data, item.header_offset + 26)
+    start = item.header_offset + 30 + name + extra
+    return data[start : start + item.file_size]
 
 
 # -- inspect ----------------------------------------------------------------------------------------------------------

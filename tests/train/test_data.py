@@ -85,7 +85,8 @@ def make_idx(folder, zipped=False):
 
 MAKERS = {
     "images": make_images, "colour images": lambda f: make_images(f, True), "split images": make_split_images,
-    "csv": make_csv, "pixel csv": make_pixel_csv, "npz": make_npz, "idx": make_idx, "idx.gz": lambda f: make_idx(f, True),
+    "csv": make_csv, "pixel csv": make_pixel_csv, "npz": make_npz, "idx": make_idx,
+    "idx.gz": lambda f: make_idx(f, True),
 }  # fmt: skip
 
 
@@ -101,8 +102,8 @@ def test_source_is_read_and_fitted(name, tmp_path):
     assert len(splits.test) == (own_test or 5)
     assert len(splits.train) + len(splits.validation) == (24 if own_test else 19)
     data = "\n".join(f"{k} = {v!r}".replace("'", '"') for k, v in options.items())
-    text = f'[data]\n{data}\nbatch_size = 4\n[model]\nname = "mlp"\n[train]\nepochs = 4\n[output]\ntensorboard = false\n'
-    (tmp_path / "r.toml").write_text(text + f'dir = "{tmp_path}/run"\nplots = false\n')
+    text = f'[data]\n{data}\nbatch_size = 4\n[model]\nname = "mlp"\n[train]\nepochs = 4\n'
+    (tmp_path / "r.toml").write_text(text + f'[output]\ndir = "{tmp_path}/run"\nplots = false\ntensorboard = false\n')
     run = Run(parse_recipe((tmp_path / "r.toml").read_text(), str(tmp_path / "r.toml")))
     history = run.fit()
     assert history[-1].loss < history[0].loss
@@ -133,7 +134,8 @@ def test_scaling():
 
 def test_batches():
     """Every example once per epoch, in an order that depends on seed and epoch only."""
-    batches = Batches(Examples(np.arange(10, dtype=np.float32)[:, None], np.arange(10)), Scaling(), 4, shuffle=True, seed=1)
+    ten = Examples(np.arange(10, dtype=np.float32)[:, None], np.arange(10))
+    batches = Batches(ten, Scaling(), 4, shuffle=True, seed=1)
     assert len(batches) == 3
 
     def order(epoch):

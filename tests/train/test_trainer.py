@@ -14,6 +14,7 @@ from rushlight import nn, optim
 from rushlight.serialization import load
 from rushlight.train import Callback, Run, Stopped, Trainer, parse_recipe
 from rushlight.train.data import Batches, Examples, Scaling
+from rushlight.utils.data import DataLoader, TensorDataset
 
 
 def examples(n=50, seed=0):
@@ -30,8 +31,7 @@ class Net(nn.Module):
         self.a, self.b = nn.Linear(6, 16), nn.Linear(16, 2)
 
     def forward(self, x):
-        return self.b(rushlight.nn.functional.dropout(rushlight.relu(self.a(x)), 0.2, self.training)
-                      if hasattr(nn.functional, "dropout") else rushlight.relu(self.a(x)))  # fmt: skip
+        return self.b(nn.functional.dropout(rushlight.relu(self.a(x)), 0.2, self.training))
 
 
 def trainer(run_dir=None, epochs=4, loader=None, **options):
@@ -40,8 +40,8 @@ def trainer(run_dir=None, epochs=4, loader=None, **options):
     train = loader or Batches(examples(), Scaling(), 8, shuffle=True)
     validation = Batches(examples(20, 1), Scaling(), 8)
     options.setdefault("optimizer", optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
-    return Trainer(model, nn.CrossEntropyLoss(), train=train, validation=validation, epochs=epochs, run_dir=run_dir, seed=3,
-                   **options)  # fmt: skip
+    options |= dict(train=train, validation=validation, epochs=epochs, run_dir=run_dir, seed=3)
+    return Trainer(model, nn.CrossEntropyLoss(), **options)
 
 
 def losses(history):
@@ -112,6 +112,41 @@ def test_twice_interrupted(tmp_path):
     last = trainer(tmp_path)
     last.fit(resume=tmp_path / "last.pth")
     assert losses(last.history) == losses(whole.history)
+
+
+@pytest.mark.parametrize("where", [(1, 4), (3, 1)], ids=str)
+def test_resume_with_a_data_loader(where, tmp_path):
+    """A shuffling DataLoader, which draws its order from the generator, resumes as exactly."""
+    both = examples()
+    data = TensorDataset(rushlight.from_numpy(both.x), rushlight.from_numpy(both.y))
+
+    def loader():
+        return DataLoader(data, batch_size=8, shuffle=True)
+
+    whole = trainer(loader=loader())
+    whole.fit()
+    with pytest.raises(Stopped):
+        trainer(tmp_path, loader=loader(), callbacks=[StopAt(*where, interrupt)]).fit()
+    rest = trainer(tmp_path, loader=loader())
+    rest.fit(resume=tmp_path / "last.pth")
+    assert losses(rest.history) == losses(whole.history)
+
+
+def test_scheduler_is_resumed(tmp_path):
+    """Learning rates go on where they were."""
+
+    def make(run_dir, **options):
+        t = trainer(run_dir, **options)
+        t.scheduler = optim.lr_scheduler.StepLR(t.optimizer, 2, 0.5)
+        return t
+
+    whole = make(None, epochs=6)
+    whole.fit()
+    make(tmp_path, epochs=3).fit()
+    rest = make(tmp_path, epochs=6)
+    rest.fit(resume=tmp_path / "last.pth")
+    assert [r.lr for r in rest.history] == [r.lr for r in whole.history] == [0.1, 0.1, 0.05, 0.05, 0.025, 0.025]
+    assert losses(rest.history) == losses(whole.history)
 
 
 def test_stop_without_run_dir():
@@ -208,13 +243,11 @@ dir = "{dir}"
 def test_run_writes_reports(tmp_path):
     """A run leaves metrics, TensorBoard events, plots and both checkpoints."""
     pytest.importorskip("tensorboard")
-    if not hasattr(nn, "Dropout"):
-        pytest.skip("needs Dropout")
     run = Run(parse_recipe(RECIPE.format(dir=tmp_path)))
     history = run.fit()
     result = run.test()
     assert result.confusion.shape == (10, 10) and result.confusion.sum() == 359
-    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").read_text().splitlines()))
     assert [int(r["epoch"]) for r in rows] == [1, 2, 3]
     assert float(rows[-1]["loss"]) == pytest.approx(history[-1].loss)
     assert set(rows[0]) == {f.name for f in dataclasses.fields(history[0])}
@@ -231,9 +264,7 @@ def test_run_writes_reports(tmp_path):
 
 def test_same_seed_same_run(tmp_path):
     """Two runs of one recipe give the same losses; another seed gives others."""
-    if not hasattr(nn, "Dropout"):
-        pytest.skip("needs Dropout")
-    text = RECIPE.format(dir=tmp_path).replace("epochs = 3", "epochs = 2\nseed = {seed}")
+    text = RECIPE.format(dir=tmp_path).replace("epochs = 3", "epochs = 2\nseed = SEED")
     text += "tensorboard = false\nplots = false\n"
-    a, b, c = (losses(Run(parse_recipe(text.format(seed=s))).fit()) for s in (1, 1, 2))
+    a, b, c = (losses(Run(parse_recipe(text.replace("SEED", str(s)))).fit()) for s in (1, 1, 2))
     assert a == b != c

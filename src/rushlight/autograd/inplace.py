@@ -42,7 +42,14 @@ def apply_inplace(opcall, self, *args, into=None, **attrs):
         mask = tuple(isinstance(x, _native.TensorBase) and x.requires_grad for x in inputs)
         op = opcall.definition
         if any(mask) and op.differentiable and a.dtype.is_floating_point:
-            if self._no_grad_view:
+            if self._view_limit == 2:
+                name = self.grad_fn.name().removesuffix("Backward0")
+                raise RuntimeError(
+                    f"Output {self._output_nr} of {name} is a view and is being modified inplace. This view is the output of a "
+                    "function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
+                    "You should replace the inplace operation by an out-of-place one."
+                )
+            if self._view_limit:
                 raise RuntimeError(
                     "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given "
                     "that this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by "

@@ -92,7 +92,7 @@ class Node(_native.NodeBase):
 
 def overwritten_message(tensor, now, expected, producer=None):
     a = tensor._a
-    node = tensor._node if producer is None else producer
+    node = tensor.grad_fn if producer is None else producer
     source = f", which is output {tensor._output_nr} of {node.name().removesuffix('0').removesuffix('Backward')}," if node is not None else ""
     return (
         "one of the variables needed for gradient computation has been modified by an inplace operation: "

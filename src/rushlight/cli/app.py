@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,6 +21,8 @@ app = typer.Typer(
     help="Trains PyTorch models on the CPU.", context_settings={"help_option_names": ["-h", "--help"]},
 )  # fmt: skip
 console = Console(highlight=False)
+if not console.is_terminal and "COLUMNS" not in os.environ:
+    console = Console(highlight=False, width=120)  # nothing needs to be squeezed in a log
 errors = Console(stderr=True, highlight=False)
 
 RecipePath = Annotated[Path, typer.Argument(help="A recipe, such as examples/recipes/digits.toml.")]
@@ -27,14 +30,8 @@ RecipePath = Annotated[Path, typer.Argument(help="A recipe, such as examples/rec
 
 def run() -> None:
     """Runs the command line; errors that a user can mend are printed without a traceback."""
-    from ..train import Stopped
-
     try:
-        app(standalone_mode=True)
-    except Stopped as stop:
-        hint = f"Saved {stop.path}. Go on with --resume." if stop.path else "Nothing was saved."
-        errors.print(f"\n[bold]Stopped.[/] {hint}")
-        sys.exit(130)
+        app()
     except (ValueError, RuntimeError, OSError, ImportError, UnpicklingError, EOFError) as error:
         if "--debug" in sys.argv:
             raise
@@ -66,7 +63,7 @@ def fit(
     out: Annotated[Path | None, typer.Option(help="Directory of the run, instead of the recipe's.")] = None,
 ) -> None:
     """Trains what a recipe describes; tests it; writes checkpoints, metrics and plots."""
-    from ..train import Run, read_recipe
+    from ..train import Run, Stopped, read_recipe
     from .display import FitDisplay, evaluation_panel, run_panel
 
     plan = read_recipe(recipe)
@@ -79,6 +76,11 @@ def fit(
     console.print(run_panel(training, resume))
     try:
         training.fit(resume)
+    except Stopped as stop:
+        display.close()
+        hint = f"Saved {stop.path}; go on with --resume." if stop.path else "Nothing was saved."
+        errors.print(f"[bold]Stopped.[/] {hint}", soft_wrap=True)
+        raise typer.Exit(130) from None
     finally:
         display.close()
     result = training.test()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
@@ -55,7 +55,7 @@ _COLUMNS = (
 def _columns_for(width):
     """All columns, or on a narrow terminal all but the least needed."""
     columns = list(_COLUMNS)
-    for title in ("lr", "grad norm", "samples/s", "accuracy"):
+    for title in ("lr", "samples/s", "grad norm", "accuracy"):
         if sum(w + 2 for _, w, _ in columns) + 6 > width:
             columns = [c for c in columns if c[0] != title]
     return columns
@@ -115,16 +115,19 @@ class FitDisplay(Callback):
     def _bar(self, trainer, step: Step, seconds):
         rate = self.samples / max(seconds, 1e-9)
         left = seconds / max(self.steps, 1) * max(self.total - self.steps, 0)
-        line = Table.grid(padding=(0, 1))
-        bar = ProgressBar(total=max(step.batches, 1), completed=step.batch, width=24, complete_style=ACCENT,
-                          finished_style=ACCENT)  # fmt: skip
+        accuracy = [("  acc ", DIM), percent(step.mean_accuracy)] if step.mean_accuracy is not None else []
         facts = Text.assemble(
-            ("loss ", DIM), number(step.mean_loss), ("  acc ", DIM), percent(step.mean_accuracy),
-            ("  |grad| ", DIM), number(step.grad_norm, 3), ("  ", DIM), f"{rate:,.0f}/s", ("  left ", DIM), clock(left),
+            ("loss ", DIM), number(step.mean_loss), *accuracy, ("  |grad| ", DIM), number(step.grad_norm, 3),
+            f"  {rate:,.0f}/s", ("  left ", DIM), clock(left), no_wrap=True,
         )  # fmt: skip
-        line.add_row(Text(f"{step.epoch:>3}/{trainer.epochs}", style="bold"), bar,
-                     Text(f"{step.batch}/{step.batches}", style=DIM), facts)  # fmt: skip
-        return Group(line)
+        epoch = Text(f"{step.epoch:>5}/{trainer.epochs}", style="bold", no_wrap=True)
+        batch = Text(f"{step.batch}/{step.batches}", style=DIM, no_wrap=True)
+        width = min(24, max(4, self.console.width - len(facts) - len(epoch) - len(batch) - 6))
+        bar = ProgressBar(total=max(step.batches, 1), completed=step.batch, width=width, complete_style=ACCENT,
+                          finished_style=ACCENT)  # fmt: skip
+        line = Table.grid(padding=(0, 1))
+        line.add_row(epoch, bar, batch, facts)
+        return line
 
 
 def run_panel(run, resumed: bool) -> Panel:

@@ -24,7 +24,7 @@ def tensor_table(title: str, tensors, with_statistics: bool) -> Table:
     """Name, shape, dtype, count, mean, deviation and bytes of each tensor, and totals; memory shared by several tensors
     counts once."""
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, show_footer=True,
-                  header_style=f"bold {ACCENT}", pad_edge=False)  # fmt: skip
+                  header_style=f"bold {ACCENT}", pad_edge=False, padding=(0, 1, 0, 0))  # fmt: skip
     count = sum(t.count for t in tensors)
     shared, seen, nbytes = 0, set(), 0
     for t in tensors:

@@ -26,6 +26,7 @@ from .rearrange import *  # noqa: F403
 from .recurrent import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .scan import *  # noqa: F403
+from .scatter import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .similarity import *  # noqa: F403
 from .sorting import *  # noqa: F403

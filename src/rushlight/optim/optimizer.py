@@ -28,6 +28,11 @@ _HOOKS = (
 )
 
 
+# Options that older state dicts may lack.
+_ADDED_LATER = {"amsgrad", "capturable", "centered", "decoupled_weight_decay", "differentiable", "foreach", "fused",
+                "maximize", "momentum_decay", "nesterov"}  # fmt: skip
+
+
 class _Required:
     def __repr__(self):
         return "<required parameter>"
@@ -83,8 +88,7 @@ class Optimizer:
         self._patch_step_function()
         if isinstance(params, Tensor):
             raise TypeError(
-                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
-                + typename(params)
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got " + typename(params)
             )
         self.state = defaultdict(dict)
         self.param_groups = []
@@ -130,9 +134,7 @@ class Optimizer:
                 result = hook(self, args, kwargs)
                 if result is not None:
                     if not (isinstance(result, tuple) and len(result) == 2):
-                        raise RuntimeError(
-                            f"{func} must return None or a tuple of (new_args, new_kwargs), but got {result}."
-                        )
+                        raise RuntimeError(f"{func} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
                     args, kwargs = result
             out = func(*args, **kwargs)
             for hook in chain(after.values(), _global_post_hooks.values()):
@@ -206,6 +208,7 @@ class Optimizer:
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(g["params"]) != len(s["params"]) for g, s in zip(groups, saved, strict=True)):
             raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
+        self._doubt(groups, saved)
         ids = chain.from_iterable(s["params"] for s in saved)
         params = dict(zip(ids, chain.from_iterable(g["params"] for g in groups), strict=True))
         state = defaultdict(dict)
@@ -221,6 +224,25 @@ class Optimizer:
         self.__setstate__({"state": state, "param_groups": saved})
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
+
+    def _doubt(self, groups, saved):
+        """Warns where a state fits by size but was surely saved for something else (PyTorch loads it silently)."""
+        for group, new in zip(groups, saved, strict=True):
+            names, loaded = group.get("param_names"), new.get("param_names")
+            if names and loaded and names != loaded and sorted(names) == sorted(loaded):
+                warnings.warn(
+                    "the loaded state dict names the same parameters in another order; state is matched by position, so "
+                    "it goes to other parameters than it was saved for. Build the optimizer with its parameters in the "
+                    f"saved order: {loaded}",
+                    stacklevel=3,
+                )
+            absent = [k for k in self.defaults if k not in new and k not in _ADDED_LATER]
+            if absent and len(new) > 1:
+                warnings.warn(
+                    f"the loaded state dict has no option {absent[0]!r}: it was saved from another kind of optimizer than "
+                    f"{type(self).__name__}",
+                    stacklevel=3,
+                )
 
     # -- training ---------------------------------------------------------------------------------------------------
 
@@ -287,8 +309,7 @@ class Optimizer:
             if ("param_names" in param_group) != ("param_names" in group):
                 text = "with names" if "param_names" in param_group else "without names"
                 raise ValueError(
-                    "all optimizer param groups should be with/without names. "
-                    f"cannot add param group {text} to the optimizer"
+                    f"all optimizer param groups should be with/without names. cannot add param group {text} to the optimizer"
                 )
         if any(id(p) in ids for group in self.param_groups for p in group["params"]):
             raise ValueError("some parameters appear in more than one parameter group")

@@ -21,11 +21,10 @@ __all__ = ["SingleProcessIterator", "WorkerIterator", "bulk_source"]
 
 
 class _Iterator:
-    def __init__(self, loader):
+    def __init__(self, loader, skip=0):
         if loader.pin_memory:
             warnings.warn(
-                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be "
-                "used.",
+                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be used.",
                 stacklevel=4,
             )
         self._loader = loader
@@ -35,6 +34,11 @@ class _Iterator:
         self._indices = iter(self._index_sampler)
         self._base_seed = draw_seed(loader.generator)  # before the sampler draws its own
         self._num_yielded = 0
+        self._skip = skip  # batches of this epoch that another process has had
+        if not loader._is_iterable:
+            for _ in range(skip):
+                next(self._indices, None)
+            self._num_yielded = skip
 
     def __iter__(self):
         return self
@@ -45,8 +49,19 @@ class _Iterator:
     def __getstate__(self):
         raise NotImplementedError("{} cannot be pickled", type(self).__name__)
 
+    def _discard(self):
+        """The first batches of a stream, which cannot be skipped without being read."""
+        if self._loader._is_iterable:
+            for _ in range(self._skip):
+                if next(self, None) is None:
+                    break
+
     def __next__(self):
-        data = self._next_data()
+        try:
+            data = self._next_data()
+        except StopIteration:
+            self._loader._running = None
+            raise
         self._num_yielded += 1
         said = self._loader._reported_length
         if said is not None and self._num_yielded > said:
@@ -67,14 +82,17 @@ class _Iterator:
 class SingleProcessIterator(_Iterator):
     """Fetches each batch when it is asked for."""
 
-    def __init__(self, loader, bulk=None):
-        super().__init__(loader)
+    def __init__(self, loader, bulk=None, skip=0):
+        super().__init__(loader, 0 if bulk is not None else skip)
         if loader.timeout != 0:
             raise AssertionError("_SingleProcessDataLoaderIter requires timeout == 0")
         if bulk is not None:
             self._next_data = bulk.__next__
+            for _ in range(skip):
+                next(self, None)
         else:
             self._fetcher = self._make_fetcher(loader.dataset, *self._options)
+            self._discard()
 
     def _next_data(self):
         return self._fetcher.fetch(next(self._indices))
@@ -174,13 +192,14 @@ class WorkerIterator(_Iterator):
     cannot hold a lock that others need, and its death is seen at once.
     """
 
-    def __init__(self, loader):
-        super().__init__(loader)
+    def __init__(self, loader, skip=0):
+        super().__init__(loader, skip)
         context = loader.multiprocessing_context or multiprocessing.get_context()
         self._workers = []
         for i in range(loader.num_workers):
             self._workers.append(_Worker(context, self, i))
         self._start_epoch()
+        self._discard()
 
     def _start_epoch(self):
         self._sent = self._returned = 0

@@ -6,7 +6,9 @@ import multiprocessing
 import multiprocessing.context
 import os
 import warnings
+import weakref
 
+from ..._random import default_generator
 from ._collate import default_collate, default_convert
 from ._iterators import SingleProcessIterator, WorkerIterator, bulk_source
 from .dataset import IterableDataset
@@ -55,14 +57,10 @@ class DataLoader:
             raise ValueError("sampler option is mutually exclusive with shuffle")
         if batch_sampler is not None:
             if batch_size != 1 or shuffle or sampler is not None or drop_last:
-                raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last"
-                )
+                raise ValueError("batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last")
             batch_size, drop_last = None, False
         elif batch_size is None and drop_last:
-            raise ValueError(
-                "batch_size=None option disables auto-batching and is mutually exclusive with drop_last"
-            )
+            raise ValueError("batch_size=None option disables auto-batching and is mutually exclusive with drop_last")
         if sampler is None:
             if self._is_iterable:
                 sampler = _Endless()
@@ -75,6 +73,7 @@ class DataLoader:
         self.collate_fn = collate_fn or (default_collate if batch_sampler is not None else default_convert)
         self.persistent_workers = persistent_workers
         self._iterator = None
+        self._running = self._resume = self._epoch_start = None  # for state_dict
         self._reported_length = None  # what len() said of an iterable dataset, to warn if it yields more
         self._frozen = True
         self.check_worker_number_rationality()
@@ -121,20 +120,61 @@ class DataLoader:
     def _index_sampler(self):
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
-    def _get_iterator(self):
+    def _get_iterator(self, skip=0):
         if self.num_workers:
             self.check_worker_number_rationality()
-            return WorkerIterator(self)
-        return SingleProcessIterator(self, bulk_source(self))
+            return WorkerIterator(self, skip)
+        return SingleProcessIterator(self, bulk_source(self), skip)
 
     def __iter__(self):
+        resume, self._resume = self._resume, None
+        if resume is None:
+            self._epoch_start = self._generator_states()
+            iterator = self._start_epoch()
+        else:
+            # The epoch is drawn again from where it began; the default generator then goes on from where it is now.
+            present = default_generator.get_state()
+            self._epoch_start = resume["default_generator"], resume["generator"]
+            default_generator.set_state(resume["default_generator"])
+            if self.generator is not None:
+                self.generator.set_state(resume["generator"])
+            iterator = self._start_epoch(resume["batches"])
+            default_generator.set_state(present)
+        self._running = weakref.ref(iterator)
+        return iterator
+
+    def _start_epoch(self, skip=0):
         if not (self.persistent_workers and self.num_workers):
-            return self._get_iterator()
-        if self._iterator is None:
-            self._iterator = self._get_iterator()
+            return self._get_iterator(skip)
+        if self._iterator is None or skip:
+            self._iterator = self._get_iterator(skip)
         else:
             self._iterator.restart(self)
         return self._iterator
+
+    def _generator_states(self):
+        return default_generator.get_state(), None if self.generator is None else self.generator.get_state()
+
+    def state_dict(self) -> dict:
+        """Where the present epoch stands: the states that its order was drawn from, and how many batches it has given.
+
+        PyTorch's DataLoader has no such method: restoring the generators alone gives another order mid-epoch.
+        """
+        iterator = None if self._running is None else self._running()
+        if iterator is None:
+            default, own = self._generator_states()
+            return {"default_generator": default, "generator": own, "batches": None}
+        default, own = self._epoch_start
+        return {"default_generator": default, "generator": own, "batches": iterator._num_yielded}
+
+    def load_state_dict(self, state_dict: dict) -> None:
+        """The next `iter()` goes on with the epoch that `state_dict()` was called in, after the batches it had given."""
+        if state_dict["batches"] is None:
+            self._resume = None
+            if self.generator is not None:
+                self.generator.set_state(state_dict["generator"])
+        else:
+            self._resume = dict(state_dict)
 
     def __len__(self):
         if not self._is_iterable:
@@ -161,9 +201,7 @@ class DataLoader:
 
 def _check_workers(num_workers, timeout, prefetch_factor, persistent_workers):
     if num_workers < 0:
-        raise ValueError(
-            "num_workers option should be non-negative; use num_workers=0 to disable multiprocessing."
-        )
+        raise ValueError("num_workers option should be non-negative; use num_workers=0 to disable multiprocessing.")
     if timeout < 0:
         raise ValueError("timeout option should be non-negative")
     if num_workers == 0 and prefetch_factor is not None:

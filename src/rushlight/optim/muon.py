@@ -1,0 +1,92 @@
+"""Muon: momentum whose matrices are made (nearly) orthogonal before they are applied."""
+
+from __future__ import annotations
+
+import math
+
+from .. import _dtypes
+from ..autograd.grad_mode import enable_grad, no_grad
+from ..autograd.tensor import Tensor
+from ..ops.creation import zeros_like
+from ..ops.matmul import addmm
+from .optimizer import Optimizer
+
+__all__ = ["Muon"]
+
+
+def _orthogonal(g, coefficients, steps, eps):
+    """g with its singular values brought near 1, by `steps` Newton-Schulz iterations in bfloat16."""
+    if steps >= 100:
+        raise ValueError("Number of steps must be less than 100 for computational efficiency")
+    if len(coefficients) != 3:
+        raise ValueError("Coefficients must be a tuple of exactly 3 values")
+    a, b, c = coefficients
+    tall = g.shape[0] > g.shape[1]
+    x = g.to(_dtypes.bfloat16)
+    x = x.t() if tall else x
+    x = x / x.norm().clamp(min=eps)
+    for _ in range(steps):
+        gram = x @ x.t()
+        x = addmm(x, addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.t() if tall else x
+
+
+class Muon(Optimizer):
+    """b = running mean of g;  p = p (1 - lr weight_decay) - lr scale orthogonal(g + momentum (b - g)).
+
+    Args: `params` (matrices); `lr` (default 1e-3), `weight_decay` (0.1), `momentum` (0.95), `nesterov` (True),
+    `ns_coefficients`, `eps`, `ns_steps` (of the iteration that makes a matrix orthogonal), `adjust_lr_fn` ("original":
+    scale sqrt(max(1, rows / columns)); "match_rms_adamw": 0.2 sqrt(max(rows, columns))).
+    Raises: ValueError for options out of range and parameters that are no matrices.
+    Reference: https://kellerjordan.github.io/posts/muon;
+    https://docs.pytorch.org/docs/stable/generated/torch.optim.Muon.html
+    """
+
+    def __init__(self, params, lr=1e-3, weight_decay=0.1, momentum=0.95, nesterov=True,
+                 ns_coefficients=(3.4445, -4.7750, 2.0315), eps=1e-7, ns_steps=5, adjust_lr_fn=None):  # fmt: skip
+        if isinstance(lr, Tensor) and lr._a.numel != 1:
+            raise ValueError("Tensor lr must be 1-element")
+        if not 0.0 <= lr:
+            raise ValueError(f"Learning rate should be >= 0 but is: {lr}")
+        if not 0.0 <= momentum:
+            raise ValueError(f"momentum should be >= 0 but is: {momentum}")
+        if not 0.0 <= weight_decay:
+            raise ValueError(f"weight decay should be >= 0 but is: {weight_decay}")
+        if adjust_lr_fn not in (None, "original", "match_rms_adamw"):
+            raise ValueError(f"Adjust learning rate function {adjust_lr_fn} is not supported")
+        super().__init__(params, {
+            "lr": lr, "weight_decay": weight_decay, "momentum": momentum, "nesterov": nesterov,
+            "ns_coefficients": ns_coefficients, "eps": eps, "ns_steps": ns_steps, "adjust_lr_fn": adjust_lr_fn,
+        })  # fmt: skip
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.ndim != 2:
+                    raise ValueError(f"Muon only supports 2D parameters whereas we found a parameter with size: {p.size()}")
+
+    @no_grad()
+    def step(self, closure=None):
+        """One update of every parameter that has a gradient. Returns what `closure` returns, if it is given."""
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p._grad is not None:
+                    self.update(p, p._grad, group)
+        return loss
+
+    def update(self, p, g, group):
+        state, lr, momentum = self.state[p], float(group["lr"]), group["momentum"]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = zeros_like(g)
+        buffer = state["momentum_buffer"].lerp_(g, 1 - momentum)
+        direction = g.lerp(buffer, momentum) if group["nesterov"] else buffer
+        direction = _orthogonal(direction, group["ns_coefficients"], group["ns_steps"], group["eps"])
+        rows, columns = p.shape
+        if group["adjust_lr_fn"] == "match_rms_adamw":
+            scale = 0.2 * math.sqrt(max(rows, columns))
+        else:
+            scale = math.sqrt(max(1, rows / columns))
+        p.mul_(1 - lr * group["weight_decay"])
+        p.add_(direction.to(p.dtype), alpha=-lr * scale)
