@@ -12,6 +12,7 @@ from .ctc import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .embedding import *  # noqa: F403
 from .extrema import *  # noqa: F403
+from .grid import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .interpolate import *  # noqa: F403
 from .loss import *  # noqa: F403
