@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "gemm.h"
 
@@ -68,6 +69,35 @@ struct Padded {
     return z * plane() + y * row() + x % phases * phase_pitch() + x / phases;
   }
 
+  static constexpr int64_t kLine = 1024;
+
+  // One row into even and odd columns, through a padded line.
+  void split_row(const T* s, T* dst, int64_t per) const {
+    constexpr int L = Simd<T>::lanes;
+    using V = typename Simd<T>::vec;
+    using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+    typedef I Index __attribute__((vector_size(kVectorBytes)));
+    T line[kLine + 4 * L];
+    const int64_t left = std::min(front[2], 2 * per), n = std::max<int64_t>(0, std::min(size[2], 2 * per - left));
+    for (int64_t i = 0; i < left; ++i) line[i] = T(0);
+    copy_run(line + left, s, n);
+    for (int64_t i = left + n; i < 2 * per; ++i) line[i] = T(0);
+    Index even, odd;
+    for (int i = 0; i < L; ++i) even[i] = 2 * i, odd[i] = 2 * i + 1;
+    for (int r = 0; r < 2; ++r)
+      for (int64_t q = 0; q < per; q += L) {
+        const V a = Simd<T>::load(line + 2 * q), b = Simd<T>::load(line + 2 * q + L);
+        const V v = __builtin_shuffle(a, b, r ? odd : even);
+        if (q + L <= per) {
+          Simd<T>::store(dst + r * per + q, v);
+          continue;
+        }
+        T tail[L];                            // other threads may have filled what follows
+        Simd<T>::store(tail, v);
+        copy_run(dst + r * per + q, tail, per - q);
+      }
+  }
+
   void fill(const T* src, int64_t channels, T* dst) const {
     const int64_t W = size[2], pitch = row(), per = phase_pitch();
     for (int64_t c = 0; c < channels; ++c, src += size[0] * size[1] * W) {
@@ -85,6 +115,10 @@ struct Padded {
             for (int64_t i = 0; i < left; ++i) dst[i] = T(0);
             copy_run(dst + left, s, n);
             for (int64_t i = left + n; i < pitch; ++i) dst[i] = T(0);
+            continue;
+          }
+          if (phases == 2 && pitch <= kLine) {
+            split_row(s, dst, per);
             continue;
           }
           for (int64_t r = 0; r < phases; ++r) {
@@ -191,6 +225,19 @@ void pack_weights(const PanelShape& s, const T* w, int64_t step, const int64_t* 
   else for (int64_t j = 0; j < jobs; ++j) one(j);
 }
 
+// Runs of at most one vector, their number known.
+template <class T, int RUNS>
+void pack_narrow(T* out, const T* src, const int64_t* offsets, int64_t kc, const int64_t* from, const int* to) {
+  const T* s[RUNS];
+  int64_t o[RUNS];
+  for (int i = 0; i < RUNS; ++i) s[i] = src + from[i], o[i] = to[i];
+  for (int64_t k = 0; k < kc; ++k, out += kNR<T>) {
+    const int64_t at = offsets[k];
+#pragma GCC unroll 8
+    for (int i = 0; i < RUNS; ++i) Simd<T>::store(out + o[i], Simd<T>::load(s[i] + at));
+  }
+}
+
 // Columns [j0, j0 + cols) of the implicit matrix, rows k0..k0+kc: kNR apart, one run per stretch of a row of pixels.
 template <class T>
 void pack_pixels(T* out, const T* src, const int64_t* offsets, int64_t kc, const Pixels& px, int64_t j0, int cols) {
@@ -226,6 +273,16 @@ void pack_pixels(T* out, const T* src, const int64_t* offsets, int64_t kc, const
       Simd<T>::store(o + L, Simd<T>::load(t + at + L));
     }
     return;
+  }
+  bool narrow = true;
+  for (int i = 0; i < runs; ++i) narrow &= !wide[i];
+  if (narrow) {
+    switch (runs) {
+      case 3: return pack_narrow<T, 3>(out, src, offsets, kc, from, to);
+      case 4: return pack_narrow<T, 4>(out, src, offsets, kc, from, to);
+      case 5: return pack_narrow<T, 5>(out, src, offsets, kc, from, to);
+      case 6: return pack_narrow<T, 6>(out, src, offsets, kc, from, to);
+    }
   }
   for (int64_t k = 0; k < kc; ++k, out += NR) {
     const T* s = src + offsets[k];

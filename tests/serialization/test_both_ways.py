@@ -238,6 +238,17 @@ def test_safe_globals(tmp_path):
     assert load(path, weights_only=False).x == 3
 
 
+def test_unsafe_globals(tmp_path):
+    """The names that stand against a data-only load are listed as PyTorch lists them."""
+    path = tmp_path / "m.pth"
+    torch.save({"m": torch.nn.Sequential(torch.nn.Linear(2, 2)), "t": torch.ones(2), "d": {1}}, path)
+    expected = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    assert rushlight.serialization.get_unsafe_globals_in_checkpoint(path) == expected
+    torch.save(1, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match="Expected input to be a checkpoint returned by torch.save"):
+        rushlight.serialization.get_unsafe_globals_in_checkpoint(path)
+
+
 def test_numpy_is_not_data(tmp_path):
     """NumPy arrays need a trusted load, here as in PyTorch."""
     save({"a": np.arange(3)}, tmp_path / "n.pth")

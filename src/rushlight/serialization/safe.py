@@ -239,6 +239,12 @@ def _allowed():
 ALLOWED = _allowed()
 
 
+def lookup(name: tuple[str, str]):
+    """(the dotted name, what it stands for or None) of a (module, name) from a pickle."""
+    path = f"{_PYTHON2.get(name[0], name[0])}.{name[1]}"
+    return path, ALLOWED.get(path, _user_globals.get(path))
+
+
 def safe_find(module, name):
     """What a name of PyTorch stands for when Python's unpickler loads a trusted pickle; None if not known here."""
     found = ALLOWED.get(f"{module}.{name}")
@@ -266,14 +272,12 @@ class SafeBuilder(Builder):
             raise UnpicklingError("the pickle copies far more than it contains")
 
     def find(self, module, name):
-        module = _PYTHON2.get(module, module)
-        path = f"{module}.{name}"
         if module in _BLOCKED:
+            path = f"{module}.{name}"
             raise UnpicklingError(f"Trying to load unsupported GLOBAL {path} whose module {module} is blocked.")
-        if path in ALLOWED:
-            return ALLOWED[path]
-        if path in _user_globals:
-            return _user_globals[path]
+        path, known = lookup((module, name))
+        if known is not None:
+            return known
         path = path.removeprefix("builtins.") or path
         raise UnpicklingError(
             f"Unsupported global: GLOBAL {path} was not an allowed global by default. Please use "
