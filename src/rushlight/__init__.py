@@ -5,6 +5,7 @@ from . import backends as backends
 from . import cuda as cuda
 from . import linalg as linalg
 from . import nn as nn
+from . import onnx as onnx
 from . import optim as optim
 
 # Last, because `ops` has a submodule of that name which the star import brings along.
