@@ -1,6 +1,8 @@
 """rushlight: a small torch that burns fast."""
 
 from . import autograd as autograd
+from . import backends as backends
+from . import cuda as cuda
 from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim

@@ -68,6 +68,7 @@ CASES = {
     "containers": lambda T: {"a": [1, (2, (3, [4, {}]))], 5: {1, 2}, (1, "k"): [], "empty": ((), [], {}, set())},
     "counter": lambda T: collections.Counter("hello"),
     "training": lambda T: {"epoch": 3, "loss": [0.5, 0.25], "model": ordered(T), "rng": T.arange(10).to(T.uint8)},
+    "classes": lambda T: [collections.OrderedDict, collections.Counter],
     "same twice": lambda T: [T.ones(2)] * 2,
 }
 
@@ -236,6 +237,17 @@ def test_safe_globals(tmp_path):
     with pytest.raises(Exception, match="Weights only load failed"):
         load(path)
     assert load(path, weights_only=False).x == 3
+
+
+def test_unsafe_globals(tmp_path):
+    """The names that stand against a data-only load are listed as PyTorch lists them."""
+    path = tmp_path / "m.pth"
+    torch.save({"m": torch.nn.Sequential(torch.nn.Linear(2, 2)), "t": torch.ones(2), "d": {1}}, path)
+    expected = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+    assert rushlight.serialization.get_unsafe_globals_in_checkpoint(path) == expected
+    torch.save(1, path, _use_new_zipfile_serialization=False)
+    with pytest.raises(ValueError, match="Expected input to be a checkpoint returned by torch.save"):
+        rushlight.serialization.get_unsafe_globals_in_checkpoint(path)
 
 
 def test_numpy_is_not_data(tmp_path):

@@ -201,11 +201,19 @@ def test_run(tmp_path):
     np.testing.assert_allclose(a["weight"].numpy(), b["weight"].numpy(), rtol=1e-5)
 
 
+def test_run_lenet(tmp_path):
+    """A whole script (Dataset, workers, init, groups, schedule, saving the model) prints the same lines as on PyTorch."""
+    script = Path(__file__).parent / "scripts" / "lenet.py"
+    ours, _ = shell("run", script, tmp_path / "ours.pth")
+    theirs = subprocess.run([sys.executable, script, tmp_path / "theirs.pth"], capture_output=True, text=True, check=True)
+    assert ours == theirs.stdout
+
+
 def test_run_errors(tmp_path):
     """A module that rushlight has not is named; the script's own errors keep their traceback."""
-    (tmp_path / "s.py").write_text("import torch.cuda.nothing_like_this")
+    (tmp_path / "s.py").write_text("import torch.jit\n")
     _, errors = shell("run", tmp_path / "s.py", code=1)
-    assert "rushlight has no torch.cuda" in errors
+    assert "rushlight has no torch.jit" in errors and "cli/app.py" not in errors
     _, errors = shell("run", tmp_path / "none.py", code=1)
     assert "there is no script" in errors
 

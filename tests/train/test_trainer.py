@@ -14,6 +14,7 @@ from rushlight import nn, optim
 from rushlight.serialization import load
 from rushlight.train import Callback, Run, Stopped, Trainer, parse_recipe
 from rushlight.train.data import Batches, Examples, Scaling
+from rushlight.utils.data import DataLoader, TensorDataset
 
 
 def examples(n=50, seed=0):
@@ -111,6 +112,41 @@ def test_twice_interrupted(tmp_path):
     last = trainer(tmp_path)
     last.fit(resume=tmp_path / "last.pth")
     assert losses(last.history) == losses(whole.history)
+
+
+@pytest.mark.parametrize("where", [(1, 4), (3, 1)], ids=str)
+def test_resume_with_a_data_loader(where, tmp_path):
+    """A shuffling DataLoader, which draws its order from the generator, resumes as exactly."""
+    both = examples()
+    data = TensorDataset(rushlight.from_numpy(both.x), rushlight.from_numpy(both.y))
+
+    def loader():
+        return DataLoader(data, batch_size=8, shuffle=True)
+
+    whole = trainer(loader=loader())
+    whole.fit()
+    with pytest.raises(Stopped):
+        trainer(tmp_path, loader=loader(), callbacks=[StopAt(*where, interrupt)]).fit()
+    rest = trainer(tmp_path, loader=loader())
+    rest.fit(resume=tmp_path / "last.pth")
+    assert losses(rest.history) == losses(whole.history)
+
+
+def test_scheduler_is_resumed(tmp_path):
+    """Learning rates go on where they were."""
+
+    def make(run_dir, **options):
+        t = trainer(run_dir, **options)
+        t.scheduler = optim.lr_scheduler.StepLR(t.optimizer, 2, 0.5)
+        return t
+
+    whole = make(None, epochs=6)
+    whole.fit()
+    make(tmp_path, epochs=3).fit()
+    rest = make(tmp_path, epochs=6)
+    rest.fit(resume=tmp_path / "last.pth")
+    assert [r.lr for r in rest.history] == [r.lr for r in whole.history] == [0.1, 0.1, 0.05, 0.05, 0.025, 0.025]
+    assert losses(rest.history) == losses(whole.history)
 
 
 def test_stop_without_run_dir():

@@ -8,6 +8,7 @@ import importlib.abc
 import importlib.util
 import runpy
 import sys
+import traceback
 from pathlib import Path
 
 __all__ = ["alias", "run_with_alias"]
@@ -67,10 +68,18 @@ def alias():
                 del sys.modules[name]
 
 
+def _print_from(script, error):
+    """The traceback from the script's own frames on, as `python script` would print it."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_code.co_filename != str(script):
+        frame = frame.tb_next
+    traceback.print_exception(error.with_traceback(frame or error.__traceback__))
+
+
 def run_with_alias(script, arguments=()) -> dict:
     """Runs a script as `python script arguments...` would, with `torch` being rushlight. Returns its globals.
 
-    Raises: FileNotFoundError, and whatever the script raises.
+    Raises: FileNotFoundError; SystemExit after an error of the script has been printed.
     """
     script = Path(script)
     if not script.exists():
@@ -81,5 +90,8 @@ def run_with_alias(script, arguments=()) -> dict:
     try:
         with alias():
             return runpy.run_path(str(script), run_name="__main__")
+    except Exception as error:
+        _print_from(script, error)
+        raise SystemExit(1) from None
     finally:
         sys.argv, sys.path[:] = old_argv, old_path

@@ -217,11 +217,23 @@ def _transpose(x, /, *, dim0, dim1):
 _transpose.vjp(x=lambda g, dim0, dim1: _transpose(g, dim0=dim0, dim1=dim1))
 
 
-@method
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged."""
     n = input._a.ndim
     return _transpose(input, dim0=check.dim(dim0, n), dim1=check.dim(dim1, n))
+
+
+def _transpose_method(self, *dims, **names):
+    """Two dimensions exchanged."""
+    if len(dims) > 2:  # NumPy's transpose takes all of them
+        raise TypeError(
+            f"transpose() takes 2 positional arguments but {len(dims)} were given\n"
+            f"To put all dimensions into another order, use permute{dims}."
+        )
+    return transpose(self, *dims, **names)
+
+
+tensor_method("transpose", _transpose_method)
 
 
 _t = op(lambda x, /: x.transpose(0, 1), name="t", grad_name="TBackward0", view=True)
@@ -287,7 +299,7 @@ def movedim(input: Tensor, source, destination) -> Tensor:
 swapaxes = swapdims = transpose
 moveaxis = movedim
 for _alias in ("swapaxes", "swapdims"):
-    tensor_method(_alias, transpose)
+    tensor_method(_alias, _transpose_method)
 tensor_method("moveaxis", movedim)
 tensor_method("T", property(lambda self: permute(self, *range(self._a.ndim - 1, -1, -1))))
 tensor_method("mT", property(lambda self: transpose(self, -2, -1)))

@@ -1,6 +1,7 @@
 """Checkpoints: PyTorch's file formats, written atomically and read without trusting them."""
 
 from .inspecting import TensorInfo as TensorInfo
+from .inspecting import get_unsafe_globals_in_checkpoint as get_unsafe_globals_in_checkpoint
 from .inspecting import inspect as inspect
 from .load import load as load
 from .safe import add_safe_globals as add_safe_globals

@@ -17,14 +17,15 @@ import numpy as np
 from .. import _dtypes
 from ..autograd.tensor import Tensor
 from .archive import ArchiveError
-from .layouts import storage_size
+from .layouts import Inert, storage_size
 from .load import _archive_message, open_layout
 from .names import FOREIGN, STORAGES
+from .safe import lookup
 from .source import PathSource, open_source
 from .storages import Storage, StorageType, check_geometry, rebuild_tensor, whole_numbers
 from .unpickler import Builder, Unpickler
 
-__all__ = ["inspect", "TensorInfo"]
+__all__ = ["inspect", "TensorInfo", "get_unsafe_globals_in_checkpoint"]
 
 
 @dataclasses.dataclass
@@ -188,6 +189,31 @@ def inspect(f) -> list[TensorInfo]:
     except UnpicklingError as error:
         raise UnpicklingError(f"{name}: {error}") from None
     return found
+
+
+def get_unsafe_globals_in_checkpoint(f) -> list[str]:
+    """The names in a zip checkpoint that `load` would refuse as data; what `add_safe_globals` has allowed is left out.
+
+    Raises: ValueError for other layouts.
+    Reference: https://docs.pytorch.org/docs/stable/notes/serialization.html
+    """
+    source, file_name = open_source(f)
+    names = set()
+
+    class Names(Inert):
+        def find(self, module, name):
+            names.add((module, name))
+
+    try:
+        layout = open_layout(source, file_name)
+        if layout.name != "zip":
+            raise ValueError("Expected input to be a checkpoint returned by torch.save")
+        layout.read(lambda data, persistent: Unpickler(data, Names()).load())
+    except ArchiveError as error:
+        raise RuntimeError(_archive_message(error, file_name)) from None
+    finally:
+        source.close()
+    return sorted(path for path, known in map(lookup, names) if known is None)
 
 
 def _children(node):
