@@ -153,6 +153,23 @@ def test_subclass_name():
     assert repr(ours) == repr(torch.tensor([[1.5, 2.0], [3.0, 4.0]]).as_subclass(TorchImage))
 
 
+def test_parameter():
+    """A Parameter prints under its own heading, alone and inside containers."""
+    same(lambda T: T.nn.Parameter(T.arange(6.0).reshape(2, 3)))
+    same(lambda T: T.nn.Parameter(T.arange(3), requires_grad=False))
+    same(lambda T: [T.nn.Parameter(T.ones(2)), T.nn.Parameter(T.ones(2)) * 2])
+
+
+def test_formatting():
+    """f-strings and format() on numbers and larger tensors give PyTorch's text."""
+    for T in (rushlight, torch):
+        assert f"{T.tensor(1.23456):.2f} {T.tensor(3)}" == "1.23 3"
+    assert f"{rushlight.tensor([1.5])}" == f"{torch.tensor([1.5])}" == str(rushlight.tensor([1.5]))
+    for T in (rushlight, torch):
+        with pytest.raises(TypeError, match=r"unsupported format string passed to Tensor.__format__"):
+            format(T.ones(2), ".2f")
+
+
 FLOATS = st.one_of(
     st.floats(width=32),
     st.integers(-10, 10).map(float),

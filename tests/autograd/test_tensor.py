@@ -99,7 +99,7 @@ def test_numbers():
     def run(T):
         x = T.tensor([[1.5, 2.5], [3.5, 4.5]])
         return [x[0, 1].item(), float(x[0, 0]), int(x[1, 1]), [10, 20, 30][T.tensor(2)], bool(T.tensor(0)), len(x),
-                [row.tolist() for row in x], f"{x[0, 0]:.3f}", "{:6.2f}".format(x[1, 0]), x.tolist(), 2.5 in x]  # fmt: skip
+                [row.tolist() for row in x], f"{x[0, 0]:.3f}", f"{x[1, 0]:6.2f}", x.tolist(), 2.5 in x]  # fmt: skip
 
     assert run(rushlight) == run(torch)
 

@@ -68,6 +68,7 @@ CASES = {
     "containers": lambda T: {"a": [1, (2, (3, [4, {}]))], 5: {1, 2}, (1, "k"): [], "empty": ((), [], {}, set())},
     "counter": lambda T: collections.Counter("hello"),
     "training": lambda T: {"epoch": 3, "loss": [0.5, 0.25], "model": ordered(T), "rng": T.arange(10).to(T.uint8)},
+    "classes": lambda T: [collections.OrderedDict, collections.Counter],
     "same twice": lambda T: [T.ones(2)] * 2,
 }
 

@@ -14,8 +14,8 @@ from .._kernels import K
 from .backward import backward as _backward
 from .hooks import TensorHooks, add_hook
 from .inplace import refresh_view
-from .node import edge_of
 from .interop import from_numpy
+from .node import edge_of
 
 __all__ = ["Tensor", "Size"]
 

@@ -12,6 +12,7 @@ from ..ops.conv import *  # noqa: F403
 from ..ops.ctc import *  # noqa: F403
 from ..ops.dropout import *  # noqa: F403
 from ..ops.embedding import *  # noqa: F403
+from ..ops.grid import *  # noqa: F403
 from ..ops.interpolate import *  # noqa: F403
 from ..ops.loss import *  # noqa: F403
 from ..ops.matmul import linear as linear

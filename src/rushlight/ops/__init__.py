@@ -2,6 +2,7 @@
 
 from .activation import *  # noqa: F403
 from .algebra import *  # noqa: F403
+from .aliases import *  # noqa: F403
 from .arrange import *  # noqa: F403
 from .attention import *  # noqa: F403
 from .classification import *  # noqa: F403
@@ -11,6 +12,7 @@ from .ctc import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .embedding import *  # noqa: F403
 from .extrema import *  # noqa: F403
+from .grid import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .interpolate import *  # noqa: F403
 from .loss import *  # noqa: F403

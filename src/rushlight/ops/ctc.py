@@ -55,8 +55,10 @@ def _starts(targets, lengths):
     if targets.ndim == 1:
         total = sum(lengths)
         if targets.size(0) != total:
-            raise RuntimeError(f"Expected tensor to have size {total} at dimension 0, but got size {targets.size(0)} for argument "
-                               f"#2 'targets'{_WHILE}")  # fmt: skip
+            raise RuntimeError(
+                f"Expected tensor to have size {total} at dimension 0, but got size {targets.size(0)} for argument #2 "
+                f"'targets'{_WHILE}"
+            )
         return [sum(lengths[:i]) for i in range(len(lengths))]
     if targets.size(1) < max(lengths, default=0):
         raise RuntimeError(

@@ -16,6 +16,7 @@ import numpy as np
 from .. import _dtypes, _native
 from .._device import device
 from ..autograd.tensor import Tensor, layout
+from ..nn.parameter import Parameter
 from .names import Global, storage_name, torch_global, torch_name
 
 __all__ = ["dump", "storage_bytes"]
@@ -139,8 +140,6 @@ def _python_state(t):
 
 
 def _reduce_tensor(t):
-    from ..nn.parameter import Parameter
-
     state = _python_state(t)
     if type(t) is Parameter:
         args = (_native.wrap(t._a), t.requires_grad, OrderedDict())

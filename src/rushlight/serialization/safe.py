@@ -9,6 +9,7 @@ from pickle import UnpicklingError
 from .. import _dtypes, _native
 from .._device import device
 from ..autograd.tensor import Size, Tensor, layout, sparse_coo, strided
+from ..nn.parameter import Parameter
 from .names import FOREIGN, STORAGES
 from .storages import Storage, StorageType, rebuild_tensor
 from .unpickler import Builder, check_key
@@ -65,10 +66,10 @@ def safe_globals(safe_globals: list):
 
 
 class Constructor:
-    """A name that may be called, by the rule given here and no other."""
+    """A function that may be called, by the rule given here and no other. Not callable itself."""
 
-    def __init__(self, path, make, cls=None):
-        self.path, self.make, self.cls = path, make, cls
+    def __init__(self, path, make):
+        self.path, self.make = path, make
 
     def __repr__(self):
         return self.path
@@ -159,8 +160,6 @@ def _attributes(t, state):
 
 
 def _parameter(data=None, requires_grad=True, hooks=None, state=None):
-    from ..nn.parameter import Parameter
-
     if data is not None and not isinstance(data, Tensor):
         raise UnpicklingError(f"a Parameter needs a tensor, got {type(data).__name__}")
     return _attributes(Parameter(data, requires_grad=requires_grad is True), state)
@@ -177,10 +176,9 @@ def _rebuild_from_type(rebuild, cls, args, state):
     if type(args) is not tuple:
         raise UnpicklingError("a call needs a tuple of arguments")
     t = make(*args)
-    actual = cls.cls if isinstance(cls, Constructor) else cls
-    if isinstance(actual, type) and issubclass(actual, Tensor) and type(t) is not actual:
+    if isinstance(cls, type) and issubclass(cls, Tensor) and type(t) is not cls:
         requires_grad = t.requires_grad
-        t = _native.wrap_as(actual, t._a)
+        t = _native.wrap_as(cls, t._a)
         t._requires_grad = requires_grad
     return _attributes(t, state)
 
@@ -198,36 +196,43 @@ def _empty_tensor(*args):
     return _native.wrap(_native.empty((0,), _dtypes.float32.code))
 
 
+# Classes, and how each may be made.
+_CLASSES = {
+    "collections.OrderedDict": (OrderedDict, _ordered_dict),
+    "collections.Counter": (Counter, _counter),
+    "builtins.set": (set, _set),
+    "builtins.bytes": (bytes, _bytes),  # how protocol 2 writes b""
+    "builtins.bytearray": (bytearray, _bytearray),
+    "builtins.complex": (complex, _complex),
+    "torch.Size": (Size, _size),
+    "torch.device": (device, _device),
+    "torch.Tensor": (Tensor, _empty_tensor),
+    "torch.nn.parameter.Parameter": (Parameter, _parameter),
+}
+_MAKERS = dict(_CLASSES.values())
+_FUNCTIONS = {
+    "_codecs.encode": _encode,
+    "torch.serialization._get_layout": _layout,
+    "torch._utils._rebuild_tensor": rebuild_tensor,
+    "torch._utils._rebuild_tensor_v2": rebuild_tensor,
+    "torch._utils._rebuild_tensor_v3": _rebuild_v3,
+    "torch._utils._rebuild_parameter": _parameter,
+    "torch._utils._rebuild_parameter_with_state": _parameter,
+    "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
+    "torch._utils._rebuild_sparse_tensor": _unsupported("a sparse tensor"),
+    "torch._utils._rebuild_qtensor": _unsupported("a quantized tensor"),
+    "torch._utils._rebuild_nested_tensor": _unsupported("a nested tensor"),
+    "torch._utils._rebuild_meta_tensor_no_storage": _unsupported("a meta tensor"),
+    "torch._utils._rebuild_wrapper_subclass": _unsupported("a wrapped tensor subclass"),
+}
+
+
 def _allowed():
-    calls = {
-        "collections.OrderedDict": (_ordered_dict, OrderedDict),
-        "collections.Counter": (_counter, Counter),
-        "builtins.set": (_set, set),
-        "builtins.bytes": (_bytes, bytes),  # how protocol 2 writes b""
-        "builtins.bytearray": (_bytearray, bytearray),
-        "builtins.complex": (_complex, complex),
-        "_codecs.encode": (_encode, None),
-        "torch.Size": (_size, Size),
-        "torch.device": (_device, device),
-        "torch.Tensor": (_empty_tensor, Tensor),
-        "torch.serialization._get_layout": (_layout, None),
-        "torch.nn.parameter.Parameter": (_parameter, None),
-        "torch._utils._rebuild_tensor": (rebuild_tensor, None),
-        "torch._utils._rebuild_tensor_v2": (rebuild_tensor, None),
-        "torch._utils._rebuild_tensor_v3": (_rebuild_v3, None),
-        "torch._utils._rebuild_parameter": (_parameter, None),
-        "torch._utils._rebuild_parameter_with_state": (_parameter, None),
-        "torch._tensor._rebuild_from_type_v2": (_rebuild_from_type, None),
-        "torch._utils._rebuild_sparse_tensor": (_unsupported("a sparse tensor"), None),
-        "torch._utils._rebuild_qtensor": (_unsupported("a quantized tensor"), None),
-        "torch._utils._rebuild_nested_tensor": (_unsupported("a nested tensor"), None),
-        "torch._utils._rebuild_meta_tensor_no_storage": (_unsupported("a meta tensor"), None),
-        "torch._utils._rebuild_wrapper_subclass": (_unsupported("a wrapped tensor subclass"), None),
-    }
-    found = {path: Constructor(path, make, cls) for path, (make, cls) in calls.items()}
+    found = {path: cls for path, (cls, _) in _CLASSES.items()}
+    found.update((path, Constructor(path, make)) for path, make in _FUNCTIONS.items())
     for d in _dtypes.ALL:
         found[f"torch.{d.name}"] = d
-        found[f"torch.{d.scalar_name}Tensor"] = Constructor(f"torch.{d.scalar_name}Tensor", _empty_tensor, Tensor)
+        found[f"torch.{d.scalar_name}Tensor"] = Constructor(f"torch.{d.scalar_name}Tensor", _empty_tensor)
     for name, d in STORAGES.items():
         found[f"torch.{name}"] = found[f"torch.storage.{name}"] = StorageType(name, d)
     found["torch.storage.UntypedStorage"] = found["torch.UntypedStorage"] = StorageType("UntypedStorage", _dtypes.uint8)
@@ -248,9 +253,7 @@ def lookup(name: tuple[str, str]):
 def safe_find(module, name):
     """What a name of PyTorch stands for when Python's unpickler loads a trusted pickle; None if not known here."""
     found = ALLOWED.get(f"{module}.{name}")
-    if isinstance(found, Constructor):
-        return found.cls or found.make
-    return found
+    return found.make if isinstance(found, Constructor) else found
 
 
 class SafeBuilder(Builder):
@@ -292,14 +295,16 @@ class SafeBuilder(Builder):
         self._spend(args)
         if isinstance(function, Constructor):
             return function.make(*args)
+        if isinstance(function, type) and function in _MAKERS:
+            return _MAKERS[function](*args)
         if self._by_user(function):
             return function(*args)
         raise UnpicklingError(f"Trying to call reduce for unrecognized function {function!r}")
 
     def new(self, cls, args, kwargs):
         self._spend(args)
-        if isinstance(cls, Constructor):
-            return cls.make(*args, **kwargs)
+        if isinstance(cls, type) and cls in _MAKERS and not kwargs:
+            return _MAKERS[cls](*args)
         if isinstance(cls, type) and self._by_user(cls):
             return cls.__new__(cls, *args, **kwargs)
         raise UnpicklingError(
@@ -307,8 +312,6 @@ class SafeBuilder(Builder):
         )
 
     def build(self, instance, state):
-        from ..nn.parameter import Parameter
-
         self._spend((state,))
         cls = type(instance)
         if cls is Tensor and isinstance(state, tuple) and len(state) == 4 and isinstance(state[0], Storage):
