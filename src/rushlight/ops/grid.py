@@ -9,7 +9,7 @@ import warnings
 from .._dtypes import int64
 from ..autograd.tensor import Tensor
 from .creation import linspace, ones, zeros
-from .indexing import gather
+from .scatter import gather
 from .matmul import matmul
 from .pointwise import where
 from .shape import stack
