@@ -191,3 +191,15 @@ def test_implicit_dim():
     """softmax without a dimension says that it had to choose one."""
     with pytest.warns(UserWarning, match="Implicit dimension choice for softmax has been deprecated. Change the call to include dim=X"):
         rushlight.nn.Softmax()(rushlight.ones(2, 3))
+
+
+@pytest.mark.parametrize("name", ["rrelu", "gumbel_softmax"])
+def test_random_functions(name):
+    """For a seed the draws are PyTorch's."""
+    values = np.random.default_rng(0).standard_normal((5, 7)).tolist()
+    results = []
+    for T in (torch, rushlight):
+        T.manual_seed(1)
+        kw = {"training": True} if name == "rrelu" else {"hard": False, "dim": 1}
+        results.append(getattr(T.nn.functional, name)(T.tensor(values), **kw).numpy())
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-6)
