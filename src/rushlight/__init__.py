@@ -6,9 +6,7 @@ from . import cuda as cuda
 from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
-
-# Last, because `ops` has a submodule of that name which the star import brings along.
-from . import random as random  # noqa: E402, I001
+from . import random as random
 from . import return_types as return_types
 from . import serialization as serialization
 from . import utils as utils

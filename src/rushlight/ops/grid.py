@@ -9,10 +9,7 @@ import warnings
 from .._dtypes import int64
 from ..autograd.tensor import Tensor
 from .creation import linspace, ones, zeros
-<<<<<<< HEAD
 from .scatter import gather
-=======
->>>>>>> nn
 from .matmul import matmul
 from .pointwise import where
 from .scatter import gather
