@@ -300,7 +300,7 @@ class TarLayout:
 
 
 def _tar_members(data) -> dict[str, memoryview]:
-    """The plain files of a tar. (tarfile follows sparse maps and extended sizes, which a file can use to demand memory.)"""
+    """The plain files of a tar, by their old headers only: no sparse maps, extended sizes or links for a file to misuse."""
     files, at = {}, 0
     while at + 512 <= len(data) and any(data[at : at + 100]):
         header = bytes(data[at : at + 512])
