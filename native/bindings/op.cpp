@@ -215,7 +215,7 @@ bool is_float_tensor(PyObject* o) {
   return is_tensor(o) && is_floating(array_of(reinterpret_cast<Tensor*>(o)->array)->dtype);
 }
 
-PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
+PyObject* op_call_plain(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
   auto* op = reinterpret_cast<OpCall*>(callable);
   Py_ssize_t nargs = PyVectorcall_NARGS(nargsf);
   Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
@@ -279,6 +279,29 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
     t->requires_grad = 1;
   }
   Py_DECREF(node);
+  return out;
+}
+
+PyObject* g_tracer = nullptr;                // tracer(op, args, attrs, out) after every call, while a graph is exported
+
+bool trace(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames, PyObject* out) {
+  PyObject* arg_tuple = PyTuple_New(nargs);
+  for (Py_ssize_t k = 0; k < nargs; ++k) PyTuple_SET_ITEM(arg_tuple, k, Py_NewRef(args[k]));
+  PyObject* attrs = PyDict_New();
+  for (Py_ssize_t k = 0; kwnames && k < PyTuple_GET_SIZE(kwnames); ++k)
+    PyDict_SetItem(attrs, PyTuple_GET_ITEM(kwnames, k), args[nargs + k]);
+  PyObject* tracer = Py_NewRef(g_tracer);
+  PyObject* r = PyObject_CallFunctionObjArgs(tracer, op->definition, arg_tuple, attrs, out, nullptr);
+  Py_DECREF(tracer);
+  Py_DECREF(arg_tuple);
+  Py_DECREF(attrs);
+  Py_XDECREF(r);
+  return r != nullptr;
+}
+
+PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
+  PyObject* out = op_call_plain(callable, args, nargsf, kwnames);
+  if (g_tracer && out && !trace(reinterpret_cast<OpCall*>(callable), args, PyVectorcall_NARGS(nargsf), kwnames, out)) Py_CLEAR(out);
   return out;
 }
 
@@ -367,6 +390,10 @@ void bind_ops(nb::module_& m) {
   PyObject* op_type = PyType_FromSpec(&op_spec);
   if (!op_type) throw nb::python_error();
   m.attr("OpCall") = nb::steal(op_type);
+  m.def("set_tracer", [](nb::handle fn) {                    // called after every op, or None
+    Py_XSETREF(g_tracer, fn.is_none() ? nullptr : fn.inc_ref().ptr());
+  }, nb::arg().none());
+  m.def("get_tracer", [] { return g_tracer ? nb::borrow(g_tracer) : nb::none(); });
   g_str_plan = PyUnicode_InternFromString("plan");
   g_str_indices = PyUnicode_InternFromString("indices");
   g_str_saves = PyUnicode_InternFromString("saves");

@@ -105,8 +105,10 @@ struct Elu {
   struct For {
     T neg, pos, in;
     explicit For(const Number* p) : neg(T(p[0].f * p[1].f)), pos(T(p[1].f)), in(T(p[2].f)) {}
-    static T em1(T z) { return std::expm1(z); }
-    T operator()(T x) const { return x <= T(0) ? em1(x * in) * neg : x * pos; }
+    T operator()(T x) const {
+      const T below = fast_expm1(x * in) * neg;   // always computed, so that the loop has no branch
+      return x <= T(0) ? below : x * pos;
+    }
     T operator()(T g, T x) const { return x <= T(0) ? g * in * neg * fast_exp(x * in) : g * pos; }
   };
 };

@@ -59,7 +59,7 @@ void norm_infer(const Call& c, Meta* m) {
     if (c.in[k]->dtype == DType::f64) m->dtype = DType::f64;
 }
 
-// grad_norm(arrays..., order): the norm of the arrays' norms, each rounded to its type, as PyTorch does it. Arrays are dense.
+// grad_norm(arrays..., order): the norm of the arrays' norms, each rounded to its type as in PyTorch. Arrays are dense.
 void norm_run(const Call& c) {
   const double order = c.fnum(0);
   const int n = c.nin;

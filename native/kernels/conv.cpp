@@ -35,7 +35,9 @@ struct Products {
   Phase<T>* phases;
   int64_t nphases;
 
-  bool is_direct() const { return M <= 2; }
+  bool unpacked;                              // see better_direct
+
+  bool is_direct() const { return unpacked; }
   int64_t weight_size(const Phase<T>& f) const { return is_direct() ? M * f.K : PanelShape(M, f.K).size(); }
 
   // Row panels [p0, p1) and pixels [j0, j1) of image n (the first, if `px` holds several), group g.
@@ -48,8 +50,20 @@ struct Products {
         for (int64_t row = 0; row < px.images * px.n[0] * px.n[1]; ++row)
           for (int64_t x = 0; x < px.n[2]; ++x) out[r * dst_plane + px.target(row) + x * px.write[2]] = b ? b[r] : T(0);
     } else if (is_direct()) {
-      for (int64_t r = 0; r < M; ++r)
-        direct<T>(w + r * f.K, padded, f.offsets, f.K, px, b ? b[r] : T(0), out + r * dst_plane);
+      for (int64_t r = 0; r < M;) {
+        const T *v = w + r * f.K, *add = b ? b + r : nullptr;
+        T* o = out + r * dst_plane;
+        if (M - r >= 6) {
+          direct<T, 6>(v, padded, f.offsets, f.K, px, add, o, dst_plane);
+          r += 6;
+        } else if (M - r >= 3) {
+          direct<T, 3>(v, padded, f.offsets, f.K, px, add, o, dst_plane);
+          r += 3;
+        } else {
+          direct<T, 1>(v, padded, f.offsets, f.K, px, add, o, dst_plane);
+          r += 1;
+        }
+      }
     } else {
       product<T>(PanelShape(M, f.K), w, padded, f.offsets, px, b, out, dst_plane, p0, p1, j0, j1);
     }
@@ -145,6 +159,7 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   p.src = x, p.dst = y, p.bias = b;
   p.src_plane = q.in_pixels(), p.dst_plane = q.out_pixels();
   p.pad = padded_input<T>(q);
+  p.unpacked = better_direct<T>(p.M, q.out[2], q.N * q.G);
   Phase<T> f;
   f.px = output_pixels(q, p.pad);
   f.taps = q.taps();
@@ -191,6 +206,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
   p.N = q.N, p.G = q.G, p.Ks = q.Og(), p.M = q.Cg();
   p.src = g, p.dst = x, p.bias = b;
   p.src_plane = q.out_pixels(), p.dst_plane = q.in_pixels();
+  p.unpacked = better_direct<T>(p.M, q.in[2] / q.stride[2], q.N * q.G);
   int64_t lead[3];
   for (int d = 0; d < 3; ++d) {
     lead[d] = (q.k[d] - 1) * q.dil[d] / q.stride[d];

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <type_traits>
 
 #include "gemm.h"
 
@@ -68,6 +69,35 @@ struct Padded {
     return z * plane() + y * row() + x % phases * phase_pitch() + x / phases;
   }
 
+  static constexpr int64_t kLine = 1024;
+
+  // One row into even and odd columns, through a padded line.
+  void split_row(const T* s, T* dst, int64_t per) const {
+    constexpr int L = Simd<T>::lanes;
+    using V = typename Simd<T>::vec;
+    using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+    typedef I Index __attribute__((vector_size(kVectorBytes)));
+    T line[kLine + 4 * L];
+    const int64_t left = std::min(front[2], 2 * per), n = std::max<int64_t>(0, std::min(size[2], 2 * per - left));
+    for (int64_t i = 0; i < left; ++i) line[i] = T(0);
+    copy_run(line + left, s, n);
+    for (int64_t i = left + n; i < 2 * per; ++i) line[i] = T(0);
+    Index even, odd;
+    for (int i = 0; i < L; ++i) even[i] = 2 * i, odd[i] = 2 * i + 1;
+    for (int r = 0; r < 2; ++r)
+      for (int64_t q = 0; q < per; q += L) {
+        const V a = Simd<T>::load(line + 2 * q), b = Simd<T>::load(line + 2 * q + L);
+        const V v = __builtin_shuffle(a, b, r ? odd : even);
+        if (q + L <= per) {
+          Simd<T>::store(dst + r * per + q, v);
+          continue;
+        }
+        T tail[L];                            // other threads may have filled what follows
+        Simd<T>::store(tail, v);
+        copy_run(dst + r * per + q, tail, per - q);
+      }
+  }
+
   void fill(const T* src, int64_t channels, T* dst) const {
     const int64_t W = size[2], pitch = row(), per = phase_pitch();
     for (int64_t c = 0; c < channels; ++c, src += size[0] * size[1] * W) {
@@ -85,6 +115,10 @@ struct Padded {
             for (int64_t i = 0; i < left; ++i) dst[i] = T(0);
             copy_run(dst + left, s, n);
             for (int64_t i = left + n; i < pitch; ++i) dst[i] = T(0);
+            continue;
+          }
+          if (phases == 2 && pitch <= kLine) {
+            split_row(s, dst, per);
             continue;
           }
           for (int64_t r = 0; r < phases; ++r) {
@@ -191,6 +225,19 @@ void pack_weights(const PanelShape& s, const T* w, int64_t step, const int64_t* 
   else for (int64_t j = 0; j < jobs; ++j) one(j);
 }
 
+// Runs of at most one vector, their number known.
+template <class T, int RUNS>
+void pack_narrow(T* out, const T* src, const int64_t* offsets, int64_t kc, const int64_t* from, const int* to) {
+  const T* s[RUNS];
+  int64_t o[RUNS];
+  for (int i = 0; i < RUNS; ++i) s[i] = src + from[i], o[i] = to[i];
+  for (int64_t k = 0; k < kc; ++k, out += kNR<T>) {
+    const int64_t at = offsets[k];
+#pragma GCC unroll 8
+    for (int i = 0; i < RUNS; ++i) Simd<T>::store(out + o[i], Simd<T>::load(s[i] + at));
+  }
+}
+
 // Columns [j0, j0 + cols) of the implicit matrix, rows k0..k0+kc: kNR apart, one run per stretch of a row of pixels.
 template <class T>
 void pack_pixels(T* out, const T* src, const int64_t* offsets, int64_t kc, const Pixels& px, int64_t j0, int cols) {
@@ -226,6 +273,16 @@ void pack_pixels(T* out, const T* src, const int64_t* offsets, int64_t kc, const
       Simd<T>::store(o + L, Simd<T>::load(t + at + L));
     }
     return;
+  }
+  bool narrow = true;
+  for (int i = 0; i < runs; ++i) narrow &= !wide[i];
+  if (narrow) {
+    switch (runs) {
+      case 3: return pack_narrow<T, 3>(out, src, offsets, kc, from, to);
+      case 4: return pack_narrow<T, 4>(out, src, offsets, kc, from, to);
+      case 5: return pack_narrow<T, 5>(out, src, offsets, kc, from, to);
+      case 6: return pack_narrow<T, 6>(out, src, offsets, kc, from, to);
+    }
   }
   for (int64_t k = 0; k < kc; ++k, out += NR) {
     const T* s = src + offsets[k];
@@ -291,46 +348,62 @@ void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offs
   }
 }
 
-// One output channel without a product: for depthwise and other narrow groups. `w`: K weights. Four rows at a time.
-template <class T, int ROWS>
-inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_t K, int64_t W, int64_t read, int64_t write,
-                        int64_t step, T bias, T* out) {
+// Without packing: for depthwise and other groups with few output channels. A tile is CH channels by ROWS rows of pixels by
+// one vector; `w` holds K weights per channel, `bias` may be null, and channels of the result are `plane` apart.
+template <class T, int CH, int ROWS>
+inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out,
+                        int64_t plane) {
   using V = typename Simd<T>::vec;
   constexpr int L = Simd<T>::lanes;
+  const int64_t W = px.n[2], read = px.read[1], write = px.write[1], step = px.write[2];
   for (int64_t x = 0; x < W; x += L) {
-    V a[ROWS];
-    for (int r = 0; r < ROWS; ++r) a[r] = Simd<T>::all(bias);
+    V a[CH][ROWS];
+    for (int c = 0; c < CH; ++c)
+      for (int r = 0; r < ROWS; ++r) a[c][r] = Simd<T>::all(bias ? bias[c] : T(0));
     for (int64_t k = 0; k < K; ++k) {
-      const V v = Simd<T>::all(w[k]);
       const T* at = src + offsets[k] + x;
-      for (int r = 0; r < ROWS; ++r) a[r] += v * Simd<T>::load(at + r * read);
+      V s[ROWS];
+      for (int r = 0; r < ROWS; ++r) s[r] = Simd<T>::load(at + r * read);
+      for (int c = 0; c < CH; ++c) {
+        const V v = Simd<T>::all(w[c * K + k]);
+        for (int r = 0; r < ROWS; ++r) a[c][r] += v * s[r];
+      }
     }
     const int64_t n = std::min<int64_t>(L, W - x);
-    for (int r = 0; r < ROWS; ++r) {
-      T* o = out + r * write + x * step;
-      if (n == L && step == 1) {
-        Simd<T>::store(o, a[r]);
-        continue;
+    for (int c = 0; c < CH; ++c)
+      for (int r = 0; r < ROWS; ++r) {
+        T* o = out + c * plane + r * write + x * step;
+        if (n == L && step == 1) {
+          Simd<T>::store(o, a[c][r]);
+          continue;
+        }
+        T t[L];
+        Simd<T>::store(t, a[c][r]);
+        if (step == 1) copy_run(o, t, n);
+        else for (int64_t i = 0; i < n; ++i) o[i * step] = t[i];
       }
-      T t[L];
-      Simd<T>::store(t, a[r]);
-      if (step == 1) copy_run(o, t, n);
-      else for (int64_t i = 0; i < n; ++i) o[i * step] = t[i];
-    }
   }
 }
 
-template <class T>
-void direct(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, T bias, T* out) {
+template <class T, int CH>
+void direct(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out, int64_t plane) {
+  constexpr int R = kVectorBytes == 64 || CH <= 2 ? 4 : 2;
   for (int64_t z = 0; z < px.n[0]; ++z) {
     const T* s = src + px.source(z * px.n[1]);
     T* o = out + px.target(z * px.n[1]);
     int64_t y = 0;
-    for (; y + 4 <= px.n[1]; y += 4)
-      direct_rows<T, 4>(w, s + y * px.read[1], offsets, K, px.n[2], px.read[1], px.write[1], px.write[2], bias, o + y * px.write[1]);
+    for (; y + R <= px.n[1]; y += R)
+      direct_rows<T, CH, R>(w, s + y * px.read[1], offsets, K, px, bias, o + y * px.write[1], plane);
     for (; y < px.n[1]; ++y)
-      direct_rows<T, 1>(w, s + y * px.read[1], offsets, K, px.n[2], px.read[1], px.write[1], px.write[2], bias, o + y * px.write[1]);
+      direct_rows<T, CH, 1>(w, s + y * px.read[1], offsets, K, px, bias, o + y * px.write[1], plane);
   }
+}
+
+// Whether a product of M rows, with rows of W pixels, is better done without packing.
+template <class T>
+bool better_direct(int64_t M, int64_t W, int64_t images) {
+  constexpr int64_t L = Simd<T>::lanes;
+  return M <= 2 || (M <= 16 && images >= 16 && W * 5 >= (W + L - 1) / L * L * 4);
 }
 
 }  // namespace

@@ -54,9 +54,10 @@ void weight_tiles(int rows, const T* src, const int64_t* offsets, const Pixels& 
   else weight_tile<T, 2, VECS>(src, offsets, rows, px, r0, r1, panel, out, pitch);
 }
 
-// Narrow groups (depthwise): dot products along rows of pixels, a block of taps at a time.
+// Narrow groups (depthwise): dot products along rows of pixels, a block of taps at a time. The rows of g are `pitch` apart,
+// whole vectors with zeros at the end; what the image holds there is masked, for it may be infinite.
 template <class T>
-void weight_dots(const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* g, T* out) {
+void weight_dots(const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* g, int64_t pitch, T* out) {
   using V = typename Simd<T>::vec;
   using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
   typedef I Mask __attribute__((vector_size(kVectorBytes)));
@@ -64,24 +65,16 @@ void weight_dots(const T* src, const int64_t* offsets, int64_t K, const Pixels& 
   const int64_t W = px.n[2];
   Mask lane;
   for (int i = 0; i < L; ++i) lane[i] = i;
-  const Mask keep = lane < (Mask{} + static_cast<I>(W % L));
   for (int64_t k0 = 0; k0 < K; k0 += B) {
     const int n = static_cast<int>(std::min<int64_t>(B, K - k0));
     V acc[B] = {};
     for (int64_t row = 0; row < px.n[0] * px.n[1]; ++row) {
-      const T *s = src + px.source(row), *y = g + row * W;
+      const T *s = src + px.source(row), *y = g + row * pitch;
       const T* a[B];
       for (int t = 0; t < B; ++t) a[t] = s + offsets[k0 + (t < n ? t : 0)];
-      int64_t x = 0;
-      for (; x + L <= W; x += L) {
+      for (int64_t x = 0; x < W; x += L) {
+        const Mask keep = lane < (Mask{} + static_cast<I>(std::min<int64_t>(L, W - x)));
         const V v = Simd<T>::load(y + x);
-#pragma GCC unroll 16
-        for (int t = 0; t < B; ++t) acc[t] += v * Simd<T>::load(a[t] + x);
-      }
-      if (x < W) {
-        T tail[L] = {};
-        std::memcpy(tail, y + x, static_cast<size_t>(W - x) * sizeof(T));
-        const V v = Simd<T>::load(tail);
 #pragma GCC unroll 16
         for (int t = 0; t < B; ++t) acc[t] += v * (keep ? Simd<T>::load(a[t] + x) : V{});
       }
@@ -114,11 +107,20 @@ struct WeightGradient {
     const int64_t image_rows = px.n[0] * px.n[1];
     const int64_t per = std::max<int64_t>(1, kPixelBlock / std::max<int64_t>(1, px.n[2]));
     Scratch<T> panel(per * px.n[2] * NR);
+    const int64_t pitch = (px.n[2] + L - 1) / L * L;
+    Scratch<T> rows_of_g(narrow ? image_rows * pitch : 0);
     for (int64_t n = n0; n < n1; ++n) {
       pad.fill(x + ((n * q.G + group) * q.Cg() + c0) * q.in_pixels(), c1 - c0, padded);
       const T* gn = g + (n * q.G + group) * Og * pixels;
       if (narrow) {
-        for (int64_t o = 0; o < Og; ++o) weight_dots<T>(padded, offsets, K, px, gn + o * pixels, part + o * K);
+        const int64_t W = px.n[2];
+        for (int64_t o = 0; o < Og; ++o) {
+          for (int64_t row = 0; row < image_rows; ++row) {
+            copy_run(rows_of_g + row * pitch, gn + o * pixels + row * W, W);
+            for (int64_t i = W; i < pitch; ++i) rows_of_g[row * pitch + i] = T(0);
+          }
+          weight_dots<T>(padded, offsets, K, px, rows_of_g, pitch, part + o * K);
+        }
         continue;
       }
       for (int64_t r0 = 0; r0 < image_rows; r0 += per) {

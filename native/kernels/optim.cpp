@@ -55,11 +55,6 @@ inline T lerp(T a, T b, T w) {
   return w < T(0.5) ? a + w * (b - a) : b - (b - a) * (T(1) - w);
 }
 
-template <class Rule, class T>
-void run_tensor(const Rule& rule, T** s, const T* g, int64_t n) {
-  rule.template run<T>(s, g, n);
-}
-
 inline bool same_layout(const Array& a, const Array& b) {
   for (int d = 0; d < a.ndim; ++d)
     if (a.strides[d] != b.strides[d] && a.shape[d] > 1) return false;
@@ -70,8 +65,12 @@ inline bool same_layout(const Array& a, const Array& b) {
 inline bool flat(const Call& c, int n, int slots, int k) {
   const Array &p = *c.out[k], &g = *c.in[k];
   bool match = g.numel == p.numel && g.dtype == p.dtype;
-  for (int j = 1; j < slots; ++j) match = match && c.out[j * n + k]->numel == p.numel && c.out[j * n + k]->dtype == p.dtype;
-  if (!match) throw std::runtime_error("a parameter, its gradient and its optimizer state must agree in shape and dtype");
+  for (int j = 1; j < slots; ++j) {
+    const Array& s = *c.out[j * n + k];
+    match = match && s.numel == p.numel && s.dtype == p.dtype;
+  }
+  if (!match)
+    throw std::runtime_error("a parameter, its gradient and its optimizer state must agree in shape and dtype");
   bool plain = p.contiguous() && g.contiguous();
   for (int j = 1; j < slots; ++j) plain = plain && c.out[j * n + k]->contiguous();
   if (plain) return true;
@@ -112,7 +111,7 @@ void run_strided(const Call& c, int n, int slots, int k, const Rule& rule) {
       copy_strided<T>(*c.out[j * n + k], s[j], load);
     }
     copy_strided<T>(*c.in[k], buffer + slots * count, load);
-    run_tensor<Rule, T>(rule, s, buffer + slots * count, count);
+    rule.template run<T>(s, buffer + slots * count, count);
     for (int j = 0; j < slots; ++j) copy_strided<T>(*c.out[j * n + k], s[j], store);
   });
 }
@@ -146,7 +145,7 @@ void step_run(const Call& c) {
         using T = decltype(z);
         T* s[kMaxSlots];
         for (int j = 0; j < slots; ++j) s[j] = c.out[j * n + k]->template ptr<T>() + from;
-        run_tensor<Rule, T>(rules[k], s, c.in[k]->template ptr<T>() + from, to - from);
+        rules[k].template run<T>(s, c.in[k]->template ptr<T>() + from, to - from);
       });
     }
   };
@@ -386,7 +385,8 @@ struct Adadelta : Plain {
 };
 RL_OPTIMIZER(adadelta, Adadelta)
 
-// hyper: …, alpha, eps, momentum; flags: …, centered; slots: param, square_avg, [grad_avg], [momentum_buffer]; scalars: step
+// hyper: …, alpha, eps, momentum; flags: …, centered; slots: param, square_avg, [grad_avg], [momentum_buffer];
+// scalars: step
 struct RmsProp : Plain {
   double alpha, eps, momentum;
   bool centered;
@@ -453,7 +453,8 @@ RL_OPTIMIZER(rprop, Rprop)
 // hyper: …, lambd, alpha, t0; slots: param, ax; scalars: step, eta, mu
 struct Asgd : Plain {
   double lambd, eta, mu;
-  Asgd(const double* h, const Number* f, Scalars state) : Plain(h, f), lambd(h[2]), eta(state.get(1)), mu(state.get(2)) {
+  Asgd(const double* h, const Number* f, Scalars state)
+      : Plain(h, f), lambd(h[2]), eta(state.get(1)), mu(state.get(2)) {
     const double t = state.advance(), age = t - h[4];
     state.set(1, lr / std::pow(1 + lambd * lr * t, h[3]));
     state.set(2, 1 / (age > 1 ? age : 1));

@@ -110,6 +110,34 @@ struct I0 {
 };
 RL_UNARY(i0, to_float, I0, RL_FLOAT)
 
+// The inverse of erf: Giles's approximation, then two steps of Newton's method in double precision.
+struct Erfinv {
+  template <class T>
+  static T op(T v) {
+    const double x = static_cast<double>(v);
+    if (!(x > -1 && x < 1)) {
+      if (x == 1 || x == -1) return static_cast<T>(x * std::numeric_limits<double>::infinity());
+      return std::numeric_limits<T>::quiet_NaN();
+    }
+    double w = -std::log((1 - x) * (1 + x)), y;
+    if (w < 5) {
+      w -= 2.5;
+      y = 2.81022636e-08;
+      for (double k : {3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087, -0.00125372503, -0.00417768164, 0.246640727, 1.50140941})
+        y = y * w + k;
+    } else {
+      w = std::sqrt(w) - 3;
+      y = -0.000200214257;
+      for (double k : {0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773, -0.0076224613, 0.00943887047, 1.00167406, 2.83297682})
+        y = y * w + k;
+    }
+    y *= x;
+    for (int k = 0; k < 2; ++k) y -= (std::erf(y) - x) / (2 / std::sqrt(M_PI) * std::exp(-y * y));
+    return static_cast<T>(y);
+  }
+};
+RL_UNARY(erfinv, to_float, Erfinv, RL_FLOAT)
+
 struct Sinc {
   template <class T>
   static T op(T x) {

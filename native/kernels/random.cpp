@@ -9,6 +9,9 @@ namespace {
 
 constexpr int64_t kBlock = 512;               // elements drawn at once
 
+template <class T>
+constexpr bool kIsFloat = std::is_floating_point_v<T> || std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>;
+
 // seed(state, seed)
 void seed_run(const Call& c) { Generator(*c.out[0]).seed(static_cast<uint64_t>(c.inum(0))); }
 RL_KERNEL_ANY(random_seed, 1, nullptr, seed_run)
@@ -54,7 +57,8 @@ inline double unit53(const uint32_t* w) {
 // ---- uniform --------------------------------------------------------------------------------------------------------
 
 template <class T>
-constexpr int kDigits = std::is_same_v<T, float16> ? 11 : std::is_same_v<T, bfloat16> ? 8 : std::numeric_limits<T>::digits;
+constexpr int kDigits =
+    std::is_same_v<T, float16> ? 11 : std::is_same_v<T, bfloat16> ? 8 : std::numeric_limits<T>::digits;
 
 // uniform(out, state, from, to): x (to - from) + from, the product and the sum rounded once; what is rounded up to
 // the end becomes the start. Half types compute in float32.
@@ -168,6 +172,7 @@ void fill_unit(T* p, int64_t n, Generator& g) {
   }
 }
 
+// draw_rest: also draw the numbers after the last full block, only to replace them (not so for half types).
 template <class T>
 void normal_blocks(T* p, int64_t n, Generator& g, double mean, double std, bool draw_rest) {
   const T m = static_cast<T>(mean), s = static_cast<T>(std);
@@ -178,7 +183,7 @@ void normal_blocks(T* p, int64_t n, Generator& g, double mean, double std, bool 
     const int64_t end = blocks < (k + 1) * kPer ? blocks : (k + 1) * kPer;
     for (int64_t b = k * kPer; b < end; ++b) box_muller(p + 16 * b, m, s);
   });
-  if (n % 16) {                               // the last 16 are drawn again, whether or not the rest was (PyTorch's halfs)
+  if (n % 16) {                               // the last 16 are drawn again
     fill_unit(p + n - 16, 16, g);
     box_muller(p + n - 16, m, s);
   }
@@ -230,7 +235,9 @@ void integers_run(const Call& c) {
       });
     } else {
       const uint32_t small = static_cast<uint32_t>(range);
-      draw_words<T, 1>(out, g, [=](const uint32_t* w) { return store_integer<T>(base + static_cast<int64_t>(*w % small)); });
+      draw_words<T, 1>(out, g, [=](const uint32_t* w) {
+        return store_integer<T>(base + static_cast<int64_t>(*w % small));
+      });
     }
   });
 }
@@ -289,15 +296,23 @@ void bernoulli_run(const Call& c) {
     using T = decltype(z);
     const T zero = store_integer<T>(0);
     T one = store_integer<T>(1);
-    if constexpr (std::is_same_v<T, float>) one = 1.0f / static_cast<float>(c.fnum(1));
     if constexpr (std::is_same_v<T, double>) one = 1.0 / c.fnum(1);
-    if constexpr (std::is_same_v<T, float16> || std::is_same_v<T, bfloat16>) one = store_as<T>(1.0f / static_cast<float>(c.fnum(1)));
+    else if constexpr (kIsFloat<T>) one = store_as<T>(1.0f / static_cast<float>(c.fnum(1)));
     // u < p without the conversion: u = k / 2^53 is below p where k is below p 2^53
     const uint64_t threshold = static_cast<uint64_t>(std::ceil(p * 0x1p53));
-    draw_words<T, 2>(out, g, [=](const uint32_t* w) { return (join(w) & Generator::kMask53) < threshold ? one : zero; });
+    draw_words<T, 2>(out, g, [=](const uint32_t* w) {
+      return (join(w) & Generator::kMask53) < threshold ? one : zero;
+    });
   });
 }
 RL_KERNEL_ANY(random_bernoulli, 2, nullptr, bernoulli_run)
+
+inline void check_probability(double p) {
+  if (!(p >= 0 && p <= 1))
+    throw std::runtime_error(
+        "Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this error message be improved?  If so, "
+        "please report an enhancement request to PyTorch.)");
+}
 
 // bernoulli_tensor(out, state, p): p has out's shape
 void bernoulli_tensor_run(const Call& c) {
@@ -312,11 +327,11 @@ void bernoulli_tensor_run(const Call& c) {
       each_in_order(out, prob, [&](int64_t at, int64_t from) {
         bool hit;
         if constexpr (std::is_same_v<P, double>) {
-          if (!(p[from] >= 0 && p[from] <= 1)) throw std::runtime_error("Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this error message be improved?  If so, please report an enhancement request to PyTorch.)");
+          check_probability(p[from]);
           hit = g.uniform() < p[from];
         } else {
           const float q = load_float(p[from]);
-          if (!(q >= 0 && q <= 1)) throw std::runtime_error("Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this error message be improved?  If so, please report an enhancement request to PyTorch.)");
+          check_probability(q);
           hit = unit24(g.next32()) < q;
         }
         o[at] = store_integer<T>(hit);
@@ -390,7 +405,8 @@ double poisson_of(double rate, Generator& g) {
     const double k = std::floor((2 * a / us + b) * u + rate + 0.43);
     if (us >= 0.07 && v <= v_r) return k;
     if (k < 0 || (us < 0.013 && v > us)) continue;
-    if (std::log(v) + std::log(inv_alpha) - std::log(a / (us * us) + b) <= -rate + k * log_rate - std::lgamma(k + 1)) return k;
+    const double bound = -rate + k * log_rate - std::lgamma(k + 1);
+    if (std::log(v) + std::log(inv_alpha) - std::log(a / (us * us) + b) <= bound) return k;
   }
 }
 
@@ -431,9 +447,10 @@ void multinomial_run(const Call& c) {
       S sum = 0;
       for (int64_t j = 0; j < n; ++j) {
         const S v = value(p[r * n + j]);
-        if (!(v >= 0)) throw std::runtime_error("invalid multinomial distribution (encountering probability entry < 0)");
-        if (!std::isfinite(v))
-          throw std::runtime_error("invalid multinomial distribution (encountering probability entry = infinity or NaN)");
+        const char* wrong = !(v >= 0) ? "< 0" : !std::isfinite(v) ? "= infinity or NaN" : nullptr;
+        if (wrong)
+          throw std::runtime_error(std::string("invalid multinomial distribution (encountering probability entry ") +
+                                   wrong + ")");
         sum = value(store_as<T>(static_cast<double>(sum + v)));
         cumulative[j] = store_as<T>(static_cast<double>(sum));
       }

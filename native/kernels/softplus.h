@@ -24,6 +24,14 @@ inline T log1m(T x) {
 }
 inline double log1m(double x) { return std::log1p(-x); }
 
+// e^x - 1 for x <= 0, as 2 t / (1 - t) with t = tanh(x / 2): no cancellation near 0.
+template <class T>
+inline T fast_expm1(T x) {
+  const T t = fast_tanh(x * T(0.5));
+  return (t + t) / (T(1) - t);
+}
+inline double fast_expm1(double x) { return std::expm1(x); }
+
 template <class T>
 inline T soft_plus(T z) {
   T e = fast_exp(-(z < T(0) ? -z : z));

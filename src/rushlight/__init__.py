@@ -6,6 +6,9 @@ from . import cuda as cuda
 from . import linalg as linalg
 from . import nn as nn
 from . import optim as optim
+
+# Last, because `ops` has a submodule of that name which the star import brings along.
+from . import random as random  # noqa: E402, I001
 from . import return_types as return_types
 from . import serialization as serialization
 from . import utils as utils
@@ -22,14 +25,11 @@ from .autograd.printing import set_printoptions as set_printoptions
 from .autograd.tensor import Size as Size
 from .autograd.tensor import Tensor as Tensor
 from .linalg import det as det
-from .linalg import inv as inverse
+from .linalg import inverse as inverse
 from .linalg import logdet as logdet
 from .linalg import matrix_power as matrix_power
-from .linalg import pinv as pinverse
+from .linalg import pinverse as pinverse
 from .linalg import slogdet as slogdet
 from .ops import *  # noqa: F403
 from .serialization import load as load
 from .serialization import save as save
-
-# Last, because `ops` has a submodule of that name which the star import brings along.
-from . import random as random  # noqa: E402, I001

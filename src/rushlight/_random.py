@@ -3,6 +3,10 @@
 A generator is one uint8 array (`_state`) that random kernels take as an output: they read it and write it back. A
 recorded step that draws numbers therefore goes on from the state of the moment, and `get_state` / `set_state` exchange
 bytes with PyTorch.
+
+Note [Which CPU's numbers]: PyTorch built with MKL draws `bernoulli_(p)` and `exponential_` from MKL's own stream on Intel
+CPUs, and from its generator on all others. rushlight does the latter everywhere, so that a seed means the same numbers on
+every machine.
 """
 
 from __future__ import annotations

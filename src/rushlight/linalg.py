@@ -50,7 +50,9 @@ def _check_matrix(name, x, square=False, what="A"):
     if a.ndim < 2:
         raise RuntimeError(f"{prefix}: The input tensor {what} must have at least 2 dimensions.")
     if square and a.shape[-1] != a.shape[-2]:
-        raise RuntimeError(f"{prefix}: {what} must be batches of square matrices, but they are {a.shape[-2]} by {a.shape[-1]} matrices")
+        raise RuntimeError(
+            f"{prefix}: {what} must be batches of square matrices, but they are {a.shape[-2]} by {a.shape[-1]} matrices"
+        )
     if not a.dtype.is_floating_point:
         raise RuntimeError(f"{prefix}: Expected a floating point or complex tensor as input. Got {a.dtype.scalar_name}")
     if a.dtype not in (_dtypes.float32, _dtypes.float64):
@@ -61,7 +63,7 @@ def _t(x):
     return x.transpose(-2, -1)
 
 
-# -- norms ----------------------------------------------------------------------------------------------------------------
+# -- norms -----------------------------------------------------------------------------------------------------------
 
 
 def vector_norm(x: Tensor, ord: float = 2, dim=None, keepdim: bool = False, *, dtype=None, out=None) -> Tensor:
@@ -71,14 +73,21 @@ def vector_norm(x: Tensor, ord: float = 2, dim=None, keepdim: bool = False, *, d
 
 def matrix_norm(A: Tensor, ord="fro", dim=(-2, -1), keepdim: bool = False, *, dtype=None, out=None) -> Tensor:
     """A norm of matrices: "fro", "nuc", 1, -1, 2, -2, inf or -inf."""
-    if isinstance(ord, str) and ord not in ("fro", "nuc") or not isinstance(ord, str) and abs(ord) not in (1, 2, math.inf):
+    if (
+        isinstance(ord, str)
+        and ord not in ("fro", "nuc")
+        or not isinstance(ord, str)
+        and abs(ord) not in (1, 2, math.inf)
+    ):
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
     if dtype is not None:
         A = A.to(dtype)
     if A._a.ndim < 2:
         raise RuntimeError("linalg.matrix_norm: The input tensor A must have at least 2 dimensions.")
     if isinstance(dim, int) or len(dim) != 2:
-        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, [dim] if isinstance(dim, int) else dim))}")
+        raise RuntimeError(
+            f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, [dim] if isinstance(dim, int) else dim))}"
+        )
     d0, d1 = (check.dim(d, A._a.ndim) for d in dim)
     if d0 == d1:
         raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got ({dim[0]}, {dim[1]})")
@@ -111,7 +120,7 @@ def norm(A: Tensor, ord=None, dim=None, keepdim: bool = False, *, dtype=None, ou
     return matrix_norm(A, ord, (0, 1) if dim is None else dim, keepdim, dtype=dtype)
 
 
-# -- determinants, inverses, systems -----------------------------------------------------------------------------------------
+# -- determinants, inverses, systems ---------------------------------------------------------------------------------
 
 
 @op(grad_name="LinalgInvExBackward0")
@@ -128,7 +137,10 @@ def _singular(a, name, what):
         flat = a.reshape(-1, *a.shape[-2:])
         k = next((i for i, m in enumerate(flat) if np.linalg.matrix_rank(m) < m.shape[-1]), 0)
         batch, a = f"(Batch element {k})", flat[k]
-    return f"{name}: {batch}{': ' if batch else ''}The diagonal element {_zero_pivot(a)} is zero, {what} because the input matrix is singular."
+    return (
+        f"{name}: {batch}{': ' if batch else ''}The diagonal element {_zero_pivot(a)} is zero, {what} because the input "
+        "matrix is singular."
+    )
 
 
 def _zero_pivot(a):
@@ -239,7 +251,9 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True, out=None) -> Tensor:
     return x.squeeze(-1) if vector else x
 
 
-def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False, out=None) -> Tensor:
+def solve_triangular(
+    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False, out=None
+) -> Tensor:
     """X with A @ X = B for triangular A (the other triangle is not read)."""
     T = triu(A) if upper else tril(A)
     if unitriangular:
@@ -247,7 +261,7 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
     return solve(T, B) if left else _t(solve(_t(T), _t(B)))
 
 
-# -- factorisations --------------------------------------------------------------------------------------------------------------
+# -- factorisations --------------------------------------------------------------------------------------------------
 
 
 @op(grad_name="LinalgCholeskyExBackward0")
@@ -310,10 +324,13 @@ def _(g, out, x_shape, *, mode):
     (gq, gr), (q, r) = g, out
     if mode == "r":
         raise RuntimeError("linalg_qr_backward: The derivative of linalg.qr depends on Q, which is not computed when mode='r'. "
-                           "Please use linalg.qr(A, mode='reduced') if you are going to require gradients through Q or R.")  # fmt: skip
+                           "Please use linalg.qr(A, mode='reduced') if you are going to require gradients through Q or "
+                           "R.")  # fmt: skip
     m, n = x_shape[-2:]
     if m < n or (mode == "complete" and m > n):
-        raise NotImplementedError("the derivative of linalg.qr is defined for mode='reduced' and matrices with rows >= columns")
+        raise NotImplementedError(
+            "the derivative of linalg.qr is defined for mode='reduced' and matrices with rows >= columns"
+        )
     gq = q.new_zeros(q._a.shape) if gq is None else gq
     gr = r.new_zeros(r._a.shape) if gr is None else gr
     M = matmul(r, _t(gr)) - matmul(_t(gq), q)
@@ -325,7 +342,9 @@ def qr(A: Tensor, mode: str = "reduced", *, out=None):
     """(Q, R) with A = Q @ R, Q orthonormal and R upper triangular. mode: "reduced", "complete" or "r"."""
     _check_matrix("qr", A)
     if mode not in ("reduced", "complete", "r"):
-        raise RuntimeError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'")
+        raise RuntimeError(
+            f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or 'complete'"
+        )
     return return_types.linalg_qr(*_qr(A, mode=mode))
 
 
@@ -406,7 +425,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L", *, out=None) -> Tensor:
     return eigh(A, UPLO)[0]
 
 
-# -- least squares, powers, ranks ----------------------------------------------------------------------------------------------------
+# -- least squares, powers, ranks ------------------------------------------------------------------------------------
 
 
 def pinv(A: Tensor, *, atol=None, rtol=None, hermitian: bool = False, out=None) -> Tensor:
@@ -530,6 +549,7 @@ def logdet(input: Tensor) -> Tensor:
     return _where(sign < 0, math.nan, value)
 
 
+inverse, pinverse = inv, pinv
 for _name, _function in {"inverse": inv, "det": det, "slogdet": slogdet, "logdet": logdet, "matrix_power": matrix_power,
                          "pinverse": pinv, "cholesky": cholesky}.items():  # fmt: skip
     setattr(Tensor, _name, _function)

@@ -274,32 +274,32 @@ def test_first_gradient_is_not_shared():
     assert b.grad.tolist() == [1.0, 1.0]
 
 
-def test_modes():
+@pytest.mark.parametrize("T", LIBRARIES)
+def test_modes(T):
     """no_grad, enable_grad, set_grad_enabled and inference_mode nest, decorate and restore."""
-    for T in LIBRARIES:
-        x = T.ones(1, requires_grad=True)
+    x = T.ones(1, requires_grad=True)
 
-        @T.no_grad()
-        def f(x):
-            with T.enable_grad():
-                inner = (x * 2).requires_grad
-            return inner, (x * 2).requires_grad
+    @T.no_grad()
+    def f(x):
+        with T.enable_grad():
+            inner = (x * 2).requires_grad
+        return inner, (x * 2).requires_grad
 
-        assert f(x) == (True, False)
-        with T.set_grad_enabled(False):
-            assert not (x * 2).requires_grad
-        assert (x * 2).requires_grad
-        with T.inference_mode():
-            y = x * 2
-        assert y.is_inference() and not y.requires_grad
+    assert f(x) == (True, False)
+    with T.set_grad_enabled(False):
+        assert not (x * 2).requires_grad
+    assert (x * 2).requires_grad
+    with T.inference_mode():
+        y = x * 2
+    assert y.is_inference() and not y.requires_grad
 
-        @T.no_grad()
-        def g():
-            yield T.is_grad_enabled()
-            yield T.is_grad_enabled()
+    @T.no_grad()
+    def g():
+        yield T.is_grad_enabled()
+        yield T.is_grad_enabled()
 
-        assert [*g()] == [False, False]
-        assert T.is_grad_enabled()
+    assert [*g()] == [False, False]
+    assert T.is_grad_enabled()
 
 
 def test_detach_and_data():

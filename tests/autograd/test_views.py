@@ -106,9 +106,27 @@ def narrow_and_split(T, y):
     return a.exp().sum() * y + b.sum()
 
 
-CASES = [slice_of_select, views_of_views, base_then_old_view, old_view_read_after_base_write, as_strided, diagonal, unbind_via_index,
-         transposed, reshaped, expanded_source, squeeze_and_unsqueeze, permuted, part_of_itself, masked, indexed,
-         slice_written_twice, zeroed, chain_after, narrow_and_split]  # fmt: skip
+CASES = [
+    slice_of_select,
+    views_of_views,
+    base_then_old_view,
+    old_view_read_after_base_write,
+    as_strided,
+    diagonal,
+    unbind_via_index,
+    transposed,
+    reshaped,
+    expanded_source,
+    squeeze_and_unsqueeze,
+    permuted,
+    part_of_itself,
+    masked,
+    indexed,
+    slice_written_twice,
+    zeroed,
+    chain_after,
+    narrow_and_split,
+]
 
 
 def gradients(T, case):
@@ -119,7 +137,9 @@ def gradients(T, case):
     g = T.from_numpy(G.ravel()[: out.numel()].reshape(tuple(out.shape)).copy())
     (first,) = T.autograd.grad(out, [x], g, create_graph=True)
     second = T.autograd.grad(first, [x], T.from_numpy(G.copy()), allow_unused=True)[0] if first.requires_grad else None
-    return [v.detach().numpy() for v in (out, y, first)] + [np.zeros_like(X) if second is None else second.detach().numpy()]
+    return [v.detach().numpy() for v in (out, y, first)] + [
+        np.zeros_like(X) if second is None else second.detach().numpy()
+    ]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda f: f.__name__)
@@ -197,8 +217,20 @@ def split_view(T):
     (leaf(T) * 1).split(1)[0].mul_(2)
 
 
-ERRORS = [saved_output, saved_input, saved_view, saved_through_alias, saved_itself, leaf_inplace, leaf_view_inplace, leaf_fill, detach_view,
-          no_grad_view, unbind_view, split_view]  # fmt: skip
+ERRORS = [
+    saved_output,
+    saved_input,
+    saved_view,
+    saved_through_alias,
+    saved_itself,
+    leaf_inplace,
+    leaf_view_inplace,
+    leaf_fill,
+    detach_view,
+    no_grad_view,
+    unbind_view,
+    split_view,
+]
 
 
 @pytest.mark.parametrize("case", ERRORS, ids=lambda f: f.__name__)
@@ -252,10 +284,39 @@ def test_views_share_memory():
 
     def shares(T):
         x = T.zeros(2, 3, 4)
-        made = [x[0], x[..., 1], x.t() if x.ndim == 2 else x.transpose(0, 1), x.view(6, 4), x.reshape(24), x.unsqueeze(0), x.squeeze(),
-                x.expand(5, 2, 3, 4), x.diagonal(), x.narrow(0, 0, 1), x.unbind()[0], x.split(1)[0], x.chunk(2)[1], x.detach(), x.flatten(),
-                x.contiguous(), x[:], x[...], x[None], x.permute(2, 0, 1), x.unfold(2, 2, 1), x.view_as(x), x.data, x.movedim(0, 1),
-                x.clone(), x[[0]], x.flip(0), x.transpose(0, 1).reshape(24), x.repeat(1, 1, 1), x.to(T.float32), x.float()]  # fmt: skip
+        made = [
+            x[0],
+            x[..., 1],
+            x.t() if x.ndim == 2 else x.transpose(0, 1),
+            x.view(6, 4),
+            x.reshape(24),
+            x.unsqueeze(0),
+            x.squeeze(),
+            x.expand(5, 2, 3, 4),
+            x.diagonal(),
+            x.narrow(0, 0, 1),
+            x.unbind()[0],
+            x.split(1)[0],
+            x.chunk(2)[1],
+            x.detach(),
+            x.flatten(),
+            x.contiguous(),
+            x[:],
+            x[...],
+            x[None],
+            x.permute(2, 0, 1),
+            x.unfold(2, 2, 1),
+            x.view_as(x),
+            x.data,
+            x.movedim(0, 1),
+            x.clone(),
+            x[[0]],
+            x.flip(0),
+            x.transpose(0, 1).reshape(24),
+            x.repeat(1, 1, 1),
+            x.to(T.float32),
+            x.float(),
+        ]
         start, end = x.data_ptr(), x.data_ptr() + x.nbytes
         return [start <= m.data_ptr() < end for m in made]
 

@@ -66,7 +66,8 @@ def test_momentum_script():
 
 
 def test_stale_gradient_of_a_frozen_parameter():
-    """A frozen parameter with an old gradient still moves under momentum: -0.18 after one more step."""
+    """A frozen parameter with an old gradient still moves under momentum and weight decay."""
+    moved = []
     for T in (torch, rl):
         p = T.zeros(1, requires_grad=True)
         optimizer = T.optim.SGD([p], lr=0.1, momentum=0.9, weight_decay=0.1)
@@ -74,45 +75,45 @@ def test_stale_gradient_of_a_frozen_parameter():
         optimizer.step()
         p.requires_grad_(False)
         optimizer.step()
-        if T is rl:
-            assert p.item() == pytest.approx(moved)
-        moved = p.item()
+        moved.append(p.item())
+    assert moved[1] == pytest.approx(moved[0])
+    assert moved[1] < -0.1
 
 
 ERRORS = {
-    "empty": lambda T, O: O.SGD([], lr=0.1),
-    "tensor": lambda T, O: O.SGD(T.zeros(1, requires_grad=True), lr=0.1),
-    "lr": lambda T, O: O.SGD([T.zeros(1)], lr=-1),
-    "lr-adam": lambda T, O: O.Adam([T.zeros(1)], lr=-1.0),
-    "momentum": lambda T, O: O.SGD([T.zeros(1)], momentum=-1),
-    "weight-decay": lambda T, O: O.SGD([T.zeros(1)], weight_decay=-1),
-    "nesterov": lambda T, O: O.SGD([T.zeros(1)], nesterov=True),
-    "beta": lambda T, O: O.Adam([T.zeros(1)], betas=(1.0, 0.9)),
-    "beta-1": lambda T, O: O.AdamW([T.zeros(1)], betas=(0.9, -1.0)),
-    "eps": lambda T, O: O.Adam([T.zeros(1)], eps=-1),
-    "adam-momentum": lambda T, O: O.Adam([T.zeros(1)], momentum=0.9),
-    "two-lr": lambda T, O: O.SGD([T.zeros(1)], [{}], lr=0.1),
-    "list-lr": lambda T, O: O.SGD([T.zeros(1)], [{}]),
-    "non-leaf": lambda T, O: O.SGD([T.zeros(1, requires_grad=True) * 2], lr=0.1),
-    "int": lambda T, O: O.SGD([3], lr=0.1),
-    "group-list": lambda T, O: O.SGD([T.zeros(1)], lr=0.1).add_param_group([T.zeros(1)]),
-    "group-set": lambda T, O: O.SGD([T.zeros(1)], lr=0.1).add_param_group({"params": {T.zeros(1)}}),
-    "names": lambda T, O: O.SGD([("a", T.zeros(1)), T.zeros(1)], lr=0.1),
-    "names-groups": lambda T, O: O.SGD([("a", T.zeros(1))], lr=0.1).add_param_group({"params": [T.zeros(1)]}),
-    "rho": lambda T, O: O.Adadelta([T.zeros(1)], rho=2.0),
-    "etas": lambda T, O: O.Rprop([T.zeros(1)], etas=(1.5, 1.2)),
-    "alpha": lambda T, O: O.RMSprop([T.zeros(1)], alpha=-1.0),
-    "accumulator": lambda T, O: O.Adagrad([T.zeros(1)], initial_accumulator_value=-1.0),
-    "momentum-decay": lambda T, O: O.NAdam([T.zeros(1)], momentum_decay=-1.0),
-    "lbfgs-groups": lambda T, O: O.LBFGS([{"params": [T.zeros(1)]}, {"params": [T.zeros(1)]}]),
-    "adafactor-lr": lambda T, O: O.Adafactor([T.zeros(1)], lr=-1.0),
-    "adafactor-d": lambda T, O: O.Adafactor([T.zeros(1)], d=0.5),
-    "muon-1d": lambda T, O: O.Muon([T.zeros(3)]),
-    "muon-fn": lambda T, O: O.Muon([T.zeros(3, 3)], adjust_lr_fn="no"),
-    "sparse-lr": lambda T, O: O.SparseAdam([T.zeros(1)], lr=0.0),
-    "fused-foreach": lambda T, O: O.Adam([T.zeros(1)], fused=True, foreach=True),
-    "load-groups": lambda T, O: O.SGD([T.zeros(1)]).load_state_dict({"state": {}, "param_groups": []}),
-    "load-sizes": lambda T, O: O.SGD([T.zeros(1)]).load_state_dict({"state": {}, "param_groups": [{"params": [0, 1]}]}),
+    "empty": lambda T, optim: optim.SGD([], lr=0.1),
+    "tensor": lambda T, optim: optim.SGD(T.zeros(1, requires_grad=True), lr=0.1),
+    "lr": lambda T, optim: optim.SGD([T.zeros(1)], lr=-1),
+    "lr-adam": lambda T, optim: optim.Adam([T.zeros(1)], lr=-1.0),
+    "momentum": lambda T, optim: optim.SGD([T.zeros(1)], momentum=-1),
+    "weight-decay": lambda T, optim: optim.SGD([T.zeros(1)], weight_decay=-1),
+    "nesterov": lambda T, optim: optim.SGD([T.zeros(1)], nesterov=True),
+    "beta": lambda T, optim: optim.Adam([T.zeros(1)], betas=(1.0, 0.9)),
+    "beta-1": lambda T, optim: optim.AdamW([T.zeros(1)], betas=(0.9, -1.0)),
+    "eps": lambda T, optim: optim.Adam([T.zeros(1)], eps=-1),
+    "adam-momentum": lambda T, optim: optim.Adam([T.zeros(1)], momentum=0.9),
+    "two-lr": lambda T, optim: optim.SGD([T.zeros(1)], [{}], lr=0.1),
+    "list-lr": lambda T, optim: optim.SGD([T.zeros(1)], [{}]),
+    "non-leaf": lambda T, optim: optim.SGD([T.zeros(1, requires_grad=True) * 2], lr=0.1),
+    "int": lambda T, optim: optim.SGD([3], lr=0.1),
+    "group-list": lambda T, optim: optim.SGD([T.zeros(1)], lr=0.1).add_param_group([T.zeros(1)]),
+    "group-set": lambda T, optim: optim.SGD([T.zeros(1)], lr=0.1).add_param_group({"params": {T.zeros(1)}}),
+    "names": lambda T, optim: optim.SGD([("a", T.zeros(1)), T.zeros(1)], lr=0.1),
+    "names-groups": lambda T, optim: optim.SGD([("a", T.zeros(1))], lr=0.1).add_param_group({"params": [T.zeros(1)]}),
+    "rho": lambda T, optim: optim.Adadelta([T.zeros(1)], rho=2.0),
+    "etas": lambda T, optim: optim.Rprop([T.zeros(1)], etas=(1.5, 1.2)),
+    "alpha": lambda T, optim: optim.RMSprop([T.zeros(1)], alpha=-1.0),
+    "accumulator": lambda T, optim: optim.Adagrad([T.zeros(1)], initial_accumulator_value=-1.0),
+    "momentum-decay": lambda T, optim: optim.NAdam([T.zeros(1)], momentum_decay=-1.0),
+    "lbfgs-groups": lambda T, optim: optim.LBFGS([{"params": [T.zeros(1)]}, {"params": [T.zeros(1)]}]),
+    "adafactor-lr": lambda T, optim: optim.Adafactor([T.zeros(1)], lr=-1.0),
+    "adafactor-d": lambda T, optim: optim.Adafactor([T.zeros(1)], d=0.5),
+    "muon-1d": lambda T, optim: optim.Muon([T.zeros(3)]),
+    "muon-fn": lambda T, optim: optim.Muon([T.zeros(3, 3)], adjust_lr_fn="no"),
+    "sparse-lr": lambda T, optim: optim.SparseAdam([T.zeros(1)], lr=0.0),
+    "fused-foreach": lambda T, optim: optim.Adam([T.zeros(1)], fused=True, foreach=True),
+    "load-groups": lambda T, optim: optim.SGD([T.zeros(1)]).load_state_dict({"state": {}, "param_groups": []}),
+    "load-sizes": lambda T, optim: optim.SGD([T.zeros(1)]).load_state_dict({"state": {}, "param_groups": [{"params": [0, 1]}]}),
 }
 
 

@@ -161,7 +161,8 @@ def test_bad_arguments(name, args, kw):
 
 @pytest.mark.parametrize(
     ("name", "args", "shape"),
-    [("BatchNorm1d", (3,), (2, 3, 4, 5)), ("BatchNorm2d", (3,), (2, 3)), ("BatchNorm3d", (3,), (2, 3)), ("BatchNorm1d", (3,), (1, 3)),
+    [("BatchNorm1d", (3,), (2, 3, 4, 5)), ("BatchNorm2d", (3,), (2, 3)), ("BatchNorm3d", (3,), (2, 3)),
+     ("BatchNorm1d", (3,), (1, 3)),
      ("InstanceNorm2d", (3,), (2, 3)), ("Conv2d", (3, 4, 3), (2, 2, 8, 8)), ("LayerNorm", (4,), (2, 3))],
 )  # fmt: skip
 def test_bad_inputs(name, args, shape):

@@ -20,11 +20,13 @@ def case(layer, *shapes, inputs=None, random=False):
 
 S = (3, 4)
 IMAGE = (2, 4, 6, 6)
-ACTIVATIONS = ["ReLU()", "ReLU(inplace=True)", "RReLU()", "RReLU(0.2, 0.4, True)", "Hardtanh()", "Hardtanh(-2.0, 0.5, True)", "ReLU6()",
+ACTIVATIONS = ["ReLU()", "ReLU(inplace=True)", "RReLU()", "RReLU(0.2, 0.4, True)", "Hardtanh()",
+"Hardtanh(-2.0, 0.5, True)", "ReLU6()",
                "ReLU6(True)", "Sigmoid()", "Hardsigmoid()", "Tanh()", "SiLU()", "SiLU(True)", "Mish()", "Hardswish()", "ELU()",
                "ELU(0.5, True)", "CELU()", "CELU(2.0)", "SELU()", "GLU()", "GLU(0)", "GELU()", "GELU('tanh')", "Hardshrink()",
                "Hardshrink(0.3)", "LeakyReLU()", "LeakyReLU(0.2, True)", "LogSigmoid()", "Softplus()", "Softplus(2, 10)",
-               "Softshrink()", "PReLU()", "PReLU(4)", "Softsign()", "Tanhshrink()", "Softmin(1)", "Softmax(1)", "Softmax(dim=-1)",
+               "Softshrink()", "PReLU()", "PReLU(4)", "Softsign()", "Tanhshrink()", "Softmin(1)", "Softmax(1)",
+               "Softmax(dim=-1)",
                "LogSoftmax(0)", "Threshold(0.1, 20)", "Threshold(0.1, 20, True)"]  # fmt: skip
 CASES = [
     *[case(a, (4, 4)) for a in ACTIVATIONS],

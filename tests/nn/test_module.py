@@ -413,6 +413,24 @@ def test_parameter():
     assert special is None or (isinstance(special, nn.Parameter) and type(special) is Special)
 
 
+def test_errors_name_the_layer():
+    """An error in a forward keeps PyTorch's text and gets a note with the layer's path, its repr and what it was given."""
+
+    class LeNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head = nn.Sequential(nn.ReLU(), nn.Linear(400, 120))
+
+        def forward(self, x):
+            return self.head(x)
+
+    with pytest.raises(RuntimeError) as info:
+        LeNet()(rushlight.ones(64, 256))
+    assert str(info.value) == "mat1 and mat2 shapes cannot be multiplied (64x256 and 400x120)"
+    note = "in LeNet.head.1: Linear(in_features=400, out_features=120, bias=True), called with [64, 256]"
+    assert info.value.__notes__ == [note]
+
+
 def test_call_super_init():
     """call_super_init passes arguments on to the next class."""
 

@@ -71,7 +71,8 @@ def test_layer(source, batched, given):
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-@pytest.mark.parametrize("source", ["RNN(3, 4, 2)", "LSTM(3, 4, 2, bidirectional=True)", "GRU(3, 4, bidirectional=True, batch_first=True)"])
+@pytest.mark.parametrize("source", ["RNN(3, 4, 2)", "LSTM(3, 4, 2, bidirectional=True)",
+"GRU(3, 4, bidirectional=True, batch_first=True)"])
 def test_packed(source, ordered):
     """Packed sequences of different lengths, in any order."""
     x = np.random.default_rng(0).standard_normal((4, 5, 3))
@@ -102,7 +103,8 @@ def test_sequences():
         assert [s.tolist() for s in rnn.unpack_sequence(packed)] == [[1, 2, 3], [4, 5], [6]]
 
 
-@pytest.mark.parametrize("source", ["RNNCell(3, 4)", "RNNCell(3, 4, nonlinearity='relu')", "LSTMCell(3, 4)", "GRUCell(3, 4, bias=False)"])
+@pytest.mark.parametrize("source", ["RNNCell(3, 4)", "RNNCell(3, 4, nonlinearity='relu')", "LSTMCell(3, 4)",
+"GRUCell(3, 4, bias=False)"])
 @pytest.mark.parametrize("shape", [(2, 3), (3,)])
 def test_cell(source, shape):
     """One step, twice: from zeros and from the state it gave."""
@@ -132,7 +134,8 @@ ERRORS = {
     "rank": lambda T: T.nn.RNN(3, 4)(T.ones(3)), "lstm rank": lambda T: T.nn.LSTM(3, 4)(T.ones(3)),
     "features": lambda T: T.nn.LSTM(3, 4)(T.ones(2, 2, 5)), "state": lambda T: T.nn.GRU(3, 4)(T.ones(2, 2, 3), T.ones(1, 3, 4)),
     "cell": lambda T: T.nn.LSTM(3, 4)(T.ones(2, 2, 3), (T.ones(1, 2, 4), T.ones(1, 3, 4))),
-    "state rank": lambda T: T.nn.RNN(3, 4)(T.ones(2, 2, 3), T.ones(1, 4)), "dtype": lambda T: T.nn.RNN(3, 4)(T.ones(2, 2, 3).double()),
+    "state rank": lambda T: T.nn.RNN(3, 4)(T.ones(2, 2, 3), T.ones(1, 4)),
+    "dtype": lambda T: T.nn.RNN(3, 4)(T.ones(2, 2, 3).double()),
     "dropout": lambda T: T.nn.LSTM(3, 4, dropout=2), "nonlinearity": lambda T: T.nn.RNN(3, 4, nonlinearity="foo"),
     "proj": lambda T: T.nn.GRU(3, 4, proj_size=2), "hidden": lambda T: T.nn.GRU(3, 0), "layers": lambda T: T.nn.GRU(3, 4, 0),
     "bias": lambda T: T.nn.GRU(3, 4, 1, 1), "cell rank": lambda T: T.nn.GRUCell(3, 4)(T.ones(1, 1, 3)),

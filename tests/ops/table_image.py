@@ -49,6 +49,20 @@ ROWS = [
 ]  # fmt: skip
 
 
+def sample(mode, padding_mode, align_corners, shapes=((2, 3, 4, 5), (2, 6, 7, 2))):
+    call = lambda T, x, g: F(T).grid_sample(x, g * 0.9, mode, padding_mode, align_corners)  # noqa: E731
+    return Row("gather", call, lambda r: (r(*shapes[0]), r(*shapes[1])), f"{mode}-{padding_mode}-{align_corners}-{len(shapes[0])}",
+               second=False, rtol=1e-4, atol=1e-4)  # fmt: skip
+
+
+ROWS += [sample(m, p, a) for m in ("bilinear", "nearest", "bicubic") for p in ("zeros", "border", "reflection") for a in (False, True)]
+ROWS += [sample(m, p, False, ((1, 2, 3, 4, 5), (1, 2, 3, 4, 3))) for m in ("bilinear", "nearest") for p in ("zeros", "border")]
+ROWS += [
+    Row("bmm", lambda T, t, a=a, s=s: F(T).affine_grid(t, s, a), lambda r, s=s: r(2, len(s) - 2, len(s) - 1), f"affine-{len(s)}-{a}")
+    for a in (False, True) for s in ((2, 3, 4, 5), (2, 3, 1, 4, 5))
+]  # fmt: skip
+
+
 def error(op, label, call):
     return ErrorRow(op, lambda T: call(F(T), T.ones(2, 3, 4, 5)), label)
 
@@ -59,6 +73,11 @@ ERRORS = [
         {"size": 3, "align_corners": True}, {"size": 0}, {"scale_factor": 2, "antialias": True}, {"size": 7, "mode": "linear"},
         {"size": 3, "recompute_scale_factor": True}])],
     error("upsample_nearest2d", "rank", lambda f, x: f.interpolate(x[0, 0], 4)),
+    *[error("gather", f"grid-{i}", lambda f, x, s=s, kw=kw: f.grid_sample(x, x.new_zeros(s), align_corners=False, **kw))
+      for i, (s, kw) in enumerate([((1, 6, 7, 2), {}), ((2, 6, 7, 1), {}), ((2, 6, 7, 2), {"mode": "foo"}),
+                                   ((2, 6, 7, 2), {"padding_mode": "foo"})])],
+    *[error("bmm", f"affine-{i}", lambda f, x, s=s, size=size: f.affine_grid(x.new_zeros(s), size, False))
+      for i, (s, size) in enumerate([((2, 2, 3), (2, 3, 4)), ((2, 2, 2), (2, 3, 4, 5)), ((2, 2, 3), (2, 3, 4, 0))])],
     error("pixel_shuffle", "channels", lambda f, x: f.pixel_shuffle(x, 2)),
     error("pixel_shuffle", "rank", lambda f, x: f.pixel_shuffle(x[0, 0], 2)),
     error("pixel_shuffle", "factor", lambda f, x: f.pixel_shuffle(x, 0)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from .harness import FLOATS, ErrorRow, Row
+from .harness import ErrorRow, Row
 
 
 def regular(r, *shape):
@@ -19,6 +19,11 @@ def spd(T, x):
     return x @ x.transpose(-2, -1) + T.eye(x.shape[-1], dtype=x.dtype)
 
 
+def svd_products(u, s, v):
+    """What does not depend on the signs of the singular vectors."""
+    return (u * s.unsqueeze(-2)) @ v, s, (u * u) @ (v * v)
+
+
 ORDERS = (None, "fro", "nuc", 1, -1, 2, -2, math.inf, -math.inf)
 L = dict(rtol=1e-4, atol=1e-4)
 ROWS = [
@@ -30,7 +35,7 @@ ROWS = [
     *[Row("cholesky", lambda T, x, u=u: T.linalg.cholesky(spd(T, x), upper=u), lambda r: r(2, 3, 3), f"{u}", **L) for u in (False, True)],
     *[Row("qr", lambda T, x: T.linalg.qr(x), lambda r, s=s: r(*s), f"{s}", **L) for s in ((3, 3), (5, 3), (2, 4, 3))], Row("qr", lambda T, x: T.linalg.qr(x, "complete"), lambda r: r(5, 3), "complete", grad=False, **L), Row("qr", lambda T, x: T.linalg.qr(x, "r").R, lambda r: r(5, 3), "r", grad=False, **L),
     *[Row("svd", lambda T, x: T.linalg.svdvals(x), lambda r, s=s: r(*s), f"values_{s}", **L) for s in ((3, 3), (5, 3), (3, 5), (2, 4, 3))],
-    *[Row("svd", lambda T, x: (lambda u, s, v: ((u * s.unsqueeze(-2)) @ v, s, (u * u) @ (v * v)))(*T.linalg.svd(x, full_matrices=False)), lambda r, s=s: r(*s), f"product_{s}", **L) for s in ((3, 3), (5, 3), (3, 5), (2, 4, 3))],
+    *[Row("svd", lambda T, x: svd_products(*T.linalg.svd(x, full_matrices=False)), lambda r, s=s: r(*s), f"product_{s}", **L) for s in ((3, 3), (5, 3), (3, 5), (2, 4, 3))],
     Row("svd", lambda T, x: [abs(v) for v in T.linalg.svd(x)], lambda r: r(5, 3), "full", grad=False, **L),
     Row("eigh", lambda T, x: (lambda w, v: (w, v * v))(*T.linalg.eigh(spd(T, x))), lambda r: r(2, 3, 3), **L), Row("eigh", lambda T, x: T.linalg.eigvalsh(spd(T, x)), lambda r: r(3, 3), "values", **L),
     *[Row("svd" if o in ("nuc", 2, -2) else "vector_norm", lambda T, x, o=o: T.linalg.norm(x, o), lambda r: r(3, 4), f"norm_{o}", **L) for o in ORDERS],

@@ -74,15 +74,16 @@ def part_shape(index):
 
 
 UNIQUE = {k: v for k, v in {**BASIC, **{"advanced_" + k: v for k, v in ADVANCED.items()}}.items() if "repeated" not in k}
+PARTS = {k: part_shape(i) for k, i in UNIQUE.items()}
 ROWS = [
     *[Row("slice", read(i), lambda r: r(3, 4, 5), "basic_" + k, dtypes=ALL if k in ("mixed", "step") else FLOATS) for k, i in BASIC.items()],
     *[Row("index", read(i), lambda r: r(3, 4, 5), k, dtypes=ALL if k in ("vector", "apart", "mask2") else FLOATS) for k, i in ADVANCED.items()],
-    *[Row("index_put", written(i), lambda r, s=part_shape(i): (r(3, 4, 5), r(*s)), k, dtypes=ALL if k in ("mixed", "advanced_apart") else FLOATS)
+    *[Row("index_put", written(i), lambda r, s=PARTS[k]: (r(3, 4, 5), r(*s)), k, dtypes=ALL if k in ("mixed", "advanced_apart") else FLOATS)
       for k, i in UNIQUE.items()],
     *[Row("index_put", number(i), lambda r: r(3, 4, 5), "number_" + k, dtypes=ALL if k in ("mixed", "advanced_apart") else FLOATS)
       for k, i in UNIQUE.items() if "uint8" not in k],  # PyTorch refuses numbers there
-    *[Row("index_put", written(i), lambda r, s=part_shape(i): (r(3, 4, 5), r(*s[-1:])), "broadcast_" + k)
-      for k, i in UNIQUE.items() if part_shape(i) and "mask_full" not in k],
+    *[Row("index_put", written(i), lambda r, s=PARTS[k]: (r(3, 4, 5), r(*s[-1:])), "broadcast_" + k)
+      for k, i in UNIQUE.items() if PARTS[k] and "mask_full" not in k],
     Row("index_put", lambda T, x, v: (x * 1).index_put_((T.tensor([0, 0, 2]), T.tensor([1, 1, 3])), v, accumulate=True),
         lambda r: (r(3, 4), r(3)), "accumulate"),
     Row("alias", lambda T, x: x[...], lambda r: r(3)),

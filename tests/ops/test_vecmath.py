@@ -9,8 +9,10 @@ import pytest
 
 import rushlight
 
-SPECIAL = np.array([0.0, -0.0, math.inf, -math.inf, math.nan, 1e-45, -1e-45, 1e-40, -1e-40, 1.1754944e-38, 3.4e38, -3.4e38, 1.0, -1.0],
-                   dtype=np.float32)  # fmt: skip
+SPECIAL = np.array(
+    [0.0, -0.0, math.inf, -math.inf, math.nan, 1e-45, -1e-45, 1e-40, -1e-40, 1.1754944e-38, 3.4e38, -3.4e38, 1.0, -1.0],
+    dtype=np.float32,
+)
 
 
 def every_exponent(low, high):
@@ -79,4 +81,6 @@ def test_float64(name):
     reference, x = CASES[name]
     x = x[::16].astype(np.float64)
     with np.errstate(all="ignore"):
-        np.testing.assert_allclose(getattr(rushlight, name)(rushlight.from_numpy(x.copy())).numpy(), reference(x), rtol=1e-15, atol=5e-324)
+        np.testing.assert_allclose(
+            getattr(rushlight, name)(rushlight.from_numpy(x.copy())).numpy(), reference(x), rtol=1e-15, atol=5e-324
+        )

@@ -40,9 +40,7 @@ def optimizer(T, name="SGD"):
 def clean(state):
     """A state_dict without functions."""
     return {
-        k: [clean(v) for v in v] if k == "_schedulers" else v
-        for k, v in state.items()
-        if not callable(v) and k != "lr_lambdas"
+        k: [clean(v) for v in v] if k == "_schedulers" else v for k, v in state.items() if not callable(v) and k != "lr_lambdas"
     }
 
 

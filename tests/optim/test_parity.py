@@ -39,7 +39,8 @@ CASES = [
     ("ASGD", dict(lr=0.05)),
     ("ASGD", dict(lr=0.05, t0=5, lambd=0.01, weight_decay=0.1)),
 ]
-SHAPES = ((3, 4), (7,), (), (2, 3, 5), (150, 260))
+# Together more than one chunk of the kernels, each below where PyTorch starts threads.
+SHAPES = ((3, 4), (7,), (), (2, 3, 5), (100, 200), (150, 140))
 
 
 def start(T, dtype, seed=0):

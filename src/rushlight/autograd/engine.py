@@ -63,7 +63,7 @@ def _run_hooks(node, grads):
                 new = fn(grads[nr])
                 if new is not None:
                     if tuple(new.shape) != tuple(grads[nr].shape):
-                        raise RuntimeError("hook '%s' has changed the size of value" % getattr(fn, "__name__", "hook"))
+                        raise RuntimeError(f"hook '{getattr(fn, '__name__', 'hook')}' has changed the size of value")
                     grads[nr] = new
     if node.pre_hooks:
         for fn in tuple(node.pre_hooks.values()):

@@ -76,6 +76,9 @@ def apply_inplace(opcall, self, *args, into=None, **attrs):
             if kind == OUT:
                 node.saved[slot] = [(a, a.version)]
         rebase(self, node, self_has_edge=mask[0])
+    tracer = _native.get_tracer()
+    if tracer is not None:
+        tracer(opcall.definition, (self, *args), attrs, self)
     return self
 
 

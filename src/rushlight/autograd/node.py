@@ -93,7 +93,9 @@ class Node(_native.NodeBase):
 def overwritten_message(tensor, now, expected, producer=None):
     a = tensor._a
     node = tensor.grad_fn if producer is None else producer
-    source = f", which is output {tensor._output_nr} of {node.name().removesuffix('0').removesuffix('Backward')}," if node is not None else ""
+    source = ""
+    if node is not None:
+        source = f", which is output {tensor._output_nr} of {node.name().removesuffix('0').removesuffix('Backward')},"
     return (
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[torch.{a.dtype.scalar_name}Tensor {list(a.shape)}]{source} is at version {now}; expected version {expected} "

@@ -14,8 +14,8 @@ from .._kernels import K
 from .backward import backward as _backward
 from .hooks import TensorHooks, add_hook
 from .inplace import refresh_view
-from .node import edge_of
 from .interop import from_numpy
+from .node import edge_of
 
 __all__ = ["Tensor", "Size"]
 
@@ -240,13 +240,13 @@ class Tensor(_native.TensorBase):
                 raise RuntimeError("can't assign Variable as its own grad")
             if value._a.shape != self._a.shape:
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: expected {list(self._a.shape)}, got {list(value._a.shape)}"
+                    f"attempting to assign a gradient of size '{list(value._a.shape)}' to a tensor of size "
+                    f"'{list(self._a.shape)}'. Please ensure that the gradient and the tensor are the same size"
                 )
             if value._a.dtype is not self._a.dtype:
                 raise RuntimeError(
-                    "attempting to assign a gradient with dtype "
-                    f"'{value._a.dtype.scalar_name.lower()}' to a tensor with dtype '{self._a.dtype.scalar_name.lower()}'."
-                    " Please ensure that the gradient and the tensor have the same dtype"
+                    f"attempting to assign a gradient with dtype '{value._a.dtype.scalar_name.lower()}' to a tensor with "
+                    f"grad_dtype '{self._a.dtype.scalar_name}'. The gradient must have the tensor's dtype."
                 )
         self._grad = value
 

@@ -8,7 +8,8 @@ import warnings
 
 from ..autograd.grad_mode import no_grad
 from ..autograd.tensor import Tensor
-from ..ops.creation import empty_like, eye as _eye
+from ..ops.creation import empty_like
+from ..ops.creation import eye as _eye
 from ..ops.pointwise import where
 
 __all__ = [

@@ -1,31 +1,36 @@
 """All operations, one family a file. Importing this package gives Tensor its methods."""
 
 from .activation import *  # noqa: F403
-from .conv import *  # noqa: F403
-from .classification import *  # noqa: F403
 from .algebra import *  # noqa: F403
+from .aliases import *  # noqa: F403
 from .arrange import *  # noqa: F403
-from .ctc import *  # noqa: F403
+from .attention import *  # noqa: F403
+from .classification import *  # noqa: F403
+from .conv import *  # noqa: F403
 from .creation import *  # noqa: F403
+from .ctc import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .embedding import *  # noqa: F403
 from .extrema import *  # noqa: F403
+from .grid import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .interpolate import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
-from .norms import *  # noqa: F403
 from .normalization import *  # noqa: F403
+from .norms import *  # noqa: F403
 from .pad import *  # noqa: F403
 from .pointwise import *  # noqa: F403
 from .pool import *  # noqa: F403
 from .random import *  # noqa: F403
 from .rearrange import *  # noqa: F403
+from .recurrent import *  # noqa: F403
 from .reduce import *  # noqa: F403
 from .scan import *  # noqa: F403
+from .scatter import *  # noqa: F403
 from .shape import *  # noqa: F403
-from .sorting import *  # noqa: F403
 from .similarity import *  # noqa: F403
+from .sorting import *  # noqa: F403
 from .special import *  # noqa: F403
 from .subscript import *  # noqa: F403
 

@@ -72,7 +72,7 @@ _hardswish, _ = _activation("hardswish", "hardswish_cpu", lambda x: where((x > -
 
 
 def _elu_second(x, alpha, scale, inner):
-    return where(x <= 0, (x * inner).exp() * (alpha * scale * inner * inner), 0.0)
+    return where(x < 0, (x * inner).exp() * (alpha * scale * inner * inner), 0.0)
 
 
 def _gelu_second(x):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import string
 import warnings
@@ -20,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- einsum -------------------------------------------------------------------------------------------------------------------
+# -- einsum ----------------------------------------------------------------------------------------------------------
 
 
 def _parse(equation, operands):
@@ -46,8 +47,10 @@ def _parse(equation, operands):
             if dots:
                 raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(names)}) is more than the number "
                                    f"of dimensions ({n}) for operand {i}")  # fmt: skip
-            raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(names)}) does not match the number of dimensions ({n}) for operand {i} "
-                               "and no ellipsis was given")  # fmt: skip
+            raise RuntimeError(
+                f"einsum(): the number of subscripts in the equation ({len(names)}) does not match the number of dimensions "
+                f"({n}) for operand {i} and no ellipsis was given"
+            )
         extra = n - len(names)
         widest = max(widest, extra)
         found.append([*before, *range(extra)[::-1], *after] if dots else list(names))
@@ -58,7 +61,9 @@ def _parse(equation, operands):
         out = [*before, *(ellipsis if dots else []), *after]
         for c in out:
             if isinstance(c, str) and c not in everything:
-                raise RuntimeError(f"einsum(): output subscript {c} does not appear in the equation for any input operand")
+                raise RuntimeError(
+                    f"einsum(): output subscript {c} does not appear in the equation for any input operand"
+                )
             if out.count(c) > 1:
                 raise RuntimeError(f"einsum(): output subscript {c} appears more than once in the output")
     else:
@@ -211,7 +216,8 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     if dim is None:
         warnings.warn(
             "Using torch.cross without specifying the dim arg is deprecated.\nPlease either pass the dim explicitly or simply "
-            "use torch.linalg.cross.\nThe default value of dim will change to agree with that of linalg.cross in a future release.",
+            "use torch.linalg.cross.\nThe default value of dim will change to agree with that of linalg.cross in a future "
+            "release.",
             UserWarning,
             stacklevel=3,
         )
@@ -236,7 +242,7 @@ def chain_matmul(*matrices) -> Tensor:
     return multi_dot(list(matrices[0] if len(matrices) == 1 and isinstance(matrices[0], (list, tuple)) else matrices))
 
 
-# -- distances and comparisons ----------------------------------------------------------------------------------------------------
+# -- distances and comparisons ---------------------------------------------------------------------------------------
 
 
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
@@ -266,11 +272,13 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     return bool(isclose(input, other, rtol, atol, equal_nan).all().item())
 
 
-# -- differences and integrals -------------------------------------------------------------------------------------------------------
+# -- differences and integrals ---------------------------------------------------------------------------------------
 
 
 @method
-def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None) -> Tensor:
+def diff(
+    input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
+) -> Tensor:
     """The differences of neighbours along `dim`, taken n times."""
     if input._a.ndim == 0:
         raise RuntimeError("diff expects input to be at least one-dimensional")
@@ -320,20 +328,24 @@ def gradient(input: Tensor, *, spacing=1.0, dim=None, edge_order: int = 1) -> tu
         if isinstance(h, Tensor):
             raise NotImplementedError("gradient: rushlight takes a number as spacing")
         n = input._a.shape[d]
-        at = lambda i, m: input.narrow(d, i, m)  # noqa: E731
+        at = functools.partial(input.narrow, d)
         middle = (at(2, n - 2) - at(0, n - 2)) / (2 * h)
         out.append(cat([(at(1, 1) - at(0, 1)) / h, middle, (at(n - 1, 1) - at(n - 2, 1)) / h], d))
     return tuple(out)
 
 
-# -- covariance -----------------------------------------------------------------------------------------------------------------------
+# -- covariance ------------------------------------------------------------------------------------------------------
 
 
 @method
-def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None) -> Tensor:
+def cov(
+    input: Tensor, *, correction: int = 1, fweights: Tensor | None = None, aweights: Tensor | None = None
+) -> Tensor:
     """The covariance matrix of the rows (variables) over the columns (observations)."""
     if input._a.ndim > 2:
-        raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {input._a.ndim} dimensions")
+        raise RuntimeError(
+            f"cov(): expected input to have two or fewer dimensions but got an input with {input._a.ndim} dimensions"
+        )
     x = input.reshape(1, -1) if input._a.ndim < 2 else input
     w = fweights if fweights is not None else None
     if aweights is not None:

@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- repeating ----------------------------------------------------------------------------------------------------------------
+# -- repeating -------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -65,7 +65,9 @@ def repeat(input: Tensor, *repeats) -> Tensor:
     if any(n < 0 for n in sizes):
         shape = (1,) * (len(sizes) - input._a.ndim) + input._a.shape
         wrong = [n * s for n, s in zip(sizes, shape, strict=True)]
-        raise RuntimeError(f"Trying to create tensor with negative dimension {next(n for n in wrong if n < 0)}: {wrong}")
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {next(n for n in wrong if n < 0)}: {wrong}"
+        )
     return _repeat(input, sizes=sizes)
 
 
@@ -112,7 +114,7 @@ def repeat_interleave(input: Tensor, repeats=None, dim: int | None = None, *, ou
     return where if input is None else _index(input, where, before=d, order=None)
 
 
-# -- reversing and shifting -------------------------------------------------------------------------------------------------------
+# -- reversing and shifting ------------------------------------------------------------------------------------------
 
 
 @op
@@ -120,7 +122,9 @@ def _flip(x, /, *, dims):
     out = _native.empty(x.shape, x.dtype.code)
     if x.numel:
         strides = [-s if d in dims else s for d, s in enumerate(out.strides)]
-        start = builtins.sum((n - 1) * s for d, (n, s) in enumerate(zip(out.shape, out.strides, strict=True)) if d in dims)
+        start = builtins.sum(
+            (n - 1) * s for d, (n, s) in enumerate(zip(out.shape, out.strides, strict=True)) if d in dims
+        )
         K.copy_into(out.as_strided(out.shape, strides, start), x)
     return out
 
@@ -197,7 +201,7 @@ def rot90(input: Tensor, k: int = 1, dims=(0, 1)) -> Tensor:
     return flip(input, b).transpose(a, b) if k == 1 else flip(input, a).transpose(a, b)
 
 
-# -- triangles and diagonals --------------------------------------------------------------------------------------------------------
+# -- triangles and diagonals -----------------------------------------------------------------------------------------
 
 
 def _triangle(name, upper, doc):
@@ -248,7 +252,9 @@ def _diagonal_of(a, offset, d1, d2):
     rows, cols = a.shape[d1], a.shape[d2]
     n = builtins.max(0, builtins.min(rows, cols - offset) if offset >= 0 else builtins.min(rows + offset, cols))
     start = a.offset + (0 if n == 0 else offset * a.strides[d2] if offset >= 0 else -offset * a.strides[d1])
-    return a.as_strided([*(a.shape[d] for d in rest), n], [*(a.strides[d] for d in rest), a.strides[d1] + a.strides[d2]], start)
+    return a.as_strided(
+        [*(a.shape[d] for d in rest), n], [*(a.strides[d] for d in rest), a.strides[d1] + a.strides[d2]], start
+    )
 
 
 @op
@@ -306,7 +312,9 @@ def block_diag(*tensors) -> Tensor:
     blocks = []
     for i, x in enumerate(tensors):
         if x._a.ndim > 2:
-            raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {x._a.ndim} dimensions")
+            raise RuntimeError(
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {x._a.ndim} dimensions"
+            )
         blocks.append(x.reshape((1,) * (2 - x._a.ndim) + x._a.shape))
     width = builtins.sum(x._a.shape[1] for x in blocks)
     rows, at = [], 0
@@ -317,7 +325,7 @@ def block_diag(*tensors) -> Tensor:
     return cat(rows, 0)
 
 
-# -- windows, powers, combinations ------------------------------------------------------------------------------------------------
+# -- windows, powers, combinations -----------------------------------------------------------------------------------
 
 
 @method

@@ -25,7 +25,7 @@ def contig(x):
     return out
 
 
-# -- the three kernels ----------------------------------------------------------------------------------------------------
+# -- the three kernels -------------------------------------------------------------------------------------------------
 
 
 @op(grad_name="ConvolutionBackward0")
@@ -83,7 +83,7 @@ _conv_weight.vjp(
 )  # fmt: skip
 
 
-# -- checks ---------------------------------------------------------------------------------------------------------------
+# -- checks ------------------------------------------------------------------------------------------------------------
 
 
 def _numbers(value, name, rank):
@@ -160,7 +160,7 @@ def _check_bias(bias, weight, channels, transposed=False):
                            f"elements, but got bias of size {list(bias._a.shape)} instead")  # fmt: skip
 
 
-# -- public functions -----------------------------------------------------------------------------------------------------
+# -- public functions --------------------------------------------------------------------------------------------------
 
 
 def _same_padding(weight, stride, dilation):
@@ -225,7 +225,8 @@ def _run(call, input, weight, bias, batched, stride, padding, dilation, groups, 
 def _make_conv(rank):
     name = f"conv{rank}d"
 
-    def conv(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, padding=0, dilation=1, groups: int = 1) -> Tensor:
+    def conv(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride=1, padding=0, dilation=1,
+             groups: int = 1) -> Tensor:  # fmt: skip
         return _convolution(name, rank, input, weight, bias, stride, padding, dilation, groups)
 
     conv.__name__ = conv.__qualname__ = name

@@ -26,7 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- from shapes ----------------------------------------------------------------------------------------------------------
+# -- from shapes -----------------------------------------------------------------------------------------------------
 
 
 def _finish(a, requires_grad):
@@ -163,7 +163,7 @@ tensor_method("new_tensor", lambda self, data, *, dtype=None, device=None, requi
               tensor(data, dtype=dtype or self._a.dtype, device=device, requires_grad=requires_grad))  # fmt: skip
 
 
-# -- from data ------------------------------------------------------------------------------------------------------------
+# -- from data -------------------------------------------------------------------------------------------------------
 
 
 def _infer(data):
@@ -354,7 +354,7 @@ def scalar_tensor(s, *, dtype=None, device=None, requires_grad=False) -> Tensor:
     return full((), s, dtype=dtype or _native.default_dtype(), device=device, requires_grad=requires_grad)
 
 
-# -- ranges -----------------------------------------------------------------------------------------------------------------
+# -- ranges ----------------------------------------------------------------------------------------------------------
 
 
 def arange(start, end=None, step=1, *, out=None, dtype=None, layout=None, device=None, requires_grad=False) -> Tensor:
@@ -409,7 +409,9 @@ def meshgrid(*tensors, indexing=None):
         tensors = tuple(tensors[0])
     if indexing is None:
         warnings.warn(
-            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.", UserWarning, stacklevel=2
+            "torch.meshgrid: in an upcoming release, it will be required to pass the indexing argument.",
+            UserWarning,
+            stacklevel=2,
         )
         indexing = "ij"
     if indexing not in ("ij", "xy"):
@@ -443,7 +445,7 @@ def triu_indices(row, col, offset=0, *, dtype=_dtypes.int64, device=None, layout
     return tensor(np.stack(np.triu_indices(row, offset, col))).to(dtype)
 
 
-# -- dtypes -------------------------------------------------------------------------------------------------------------------
+# -- dtypes ----------------------------------------------------------------------------------------------------------
 
 
 def promote_types(type1, type2):
@@ -574,7 +576,7 @@ def _cuda(self, device=None, non_blocking=False, memory_format=None):
 tensor_method("cuda", _cuda)
 
 
-# -- in-place filling -----------------------------------------------------------------------------------------------------------
+# -- in-place filling ------------------------------------------------------------------------------------------------
 
 
 @op
@@ -603,7 +605,9 @@ def _fill_(self, value):
 
     if isinstance(value, Tensor):
         if value._a.ndim:
-            raise RuntimeError(f"fill_ only supports 0-dimension value tensor but got tensor with {value._a.ndim} dimensions.")
+            raise RuntimeError(
+                f"fill_ only supports 0-dimension value tensor but got tensor with {value._a.ndim} dimensions."
+            )
         return apply_inplace(_fill, self, value)
     return apply_inplace(_zero, self, into=lambda out, _: K.fill_into(out, value))
 

@@ -27,7 +27,8 @@ def _ctc_loss_backward(x, targets, starts, frames, labels, g, loss, alpha, /, *,
 
 @_ctc_loss.vjp
 def _(g, x, targets, starts, frames, labels, out, *, blank, zero_infinity, needs):
-    dx = _ctc_loss_backward(x, targets, starts, frames, labels, g[0], out[0], out[1], blank=blank, zero_infinity=zero_infinity)
+    dx = _ctc_loss_backward(x, targets, starts, frames, labels, g[0], out[0], out[1], blank=blank,
+                            zero_infinity=zero_infinity)  # fmt: skip
     return dx, None, None, None, None
 
 
@@ -54,12 +55,16 @@ def _starts(targets, lengths):
     if targets.ndim == 1:
         total = sum(lengths)
         if targets.size(0) != total:
-            raise RuntimeError(f"Expected tensor to have size {total} at dimension 0, but got size {targets.size(0)} for argument "
-                               f"#2 'targets'{_WHILE}")  # fmt: skip
+            raise RuntimeError(
+                f"Expected tensor to have size {total} at dimension 0, but got size {targets.size(0)} for argument #2 "
+                f"'targets'{_WHILE}"
+            )
         return [sum(lengths[:i]) for i in range(len(lengths))]
     if targets.size(1) < max(lengths, default=0):
-        raise RuntimeError(f"Expected tensor to have size at least {max(lengths)} at dimension 1, but got size {targets.size(1)} "
-                           f"for argument #2 'targets'{_WHILE}")  # fmt: skip
+        raise RuntimeError(
+            f"Expected tensor to have size at least {max(lengths)} at dimension 1, but got size {targets.size(1)} for argument "
+            f"#2 'targets'{_WHILE}"
+        )
     return [i * targets.size(1) for i in range(len(lengths))]
 
 

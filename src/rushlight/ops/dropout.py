@@ -7,7 +7,7 @@ import warnings
 
 from .. import _native
 from ..autograd.tensor import Tensor
-from .creation import empty, zeros
+from .creation import zeros
 from .random import bernoulli_mask
 
 __all__ = ["dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"]
@@ -23,11 +23,11 @@ def _need_float(input):
         raise RuntimeError(f"result type Float can't be cast to the desired output type {input._a.dtype.scalar_name}")
 
 
-def _shape(input, feature):
-    """The mask's shape: one draw per element, or per sample and channel."""
-    shape = input._a.shape
+def _layout(input, feature):
+    """What the mask looks like: the input, in memory too (draws go in memory's order), or one draw per sample and channel."""
     if not feature:
-        return shape
+        return input if not input._a.contiguous else input._a.shape
+    shape = input._a.shape
     if len(shape) < 2:
         raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
     return shape[:2] + (1,) * (len(shape) - 2)
@@ -40,7 +40,7 @@ def _drop(input, p, training, inplace, feature=False):
         noise = zeros((), dtype=input._a.dtype)
     else:
         _need_float(input)
-        noise = _native.wrap(bernoulli_mask(_shape(input, feature), input._a.dtype, 1 - p))
+        noise = _native.wrap(bernoulli_mask(_layout(input, feature), input._a.dtype, 1 - p))
     return input.mul_(noise) if inplace else input * noise
 
 
@@ -54,7 +54,7 @@ def _drop_alpha(input, p, training, inplace, feature=False):
         noise = zeros((), dtype=input._a.dtype)
         return input.mul_(noise) if inplace else input * noise
     _need_float(input)
-    noise = empty(_shape(input, feature), dtype=input._a.dtype).bernoulli_(1 - p)
+    noise = _native.wrap(bernoulli_mask(_layout(input, feature), input._a.dtype, 1 - p)) * (1 - p)
     a = 1.0 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
     shift = (noise - 1).mul_(_ALPHA * a).add_(_ALPHA * a * p)
     noise.mul_(a)

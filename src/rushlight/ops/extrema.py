@@ -8,9 +8,9 @@ from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import method, numpy_names
-from .indexing import _gather_backward
 from .pointwise import maximum, minimum
 from .reduce import _restore, _where
+from .scatter import _gather_backward
 
 __all__ = ["amax", "amin", "max", "min", "argmax", "argmin", "aminmax"]
 
@@ -126,8 +126,12 @@ def _position(name, kernel, doc):
     return method(out=True)(numpy_names(function))
 
 
-argmax = _position("argmax", K.max_dim, "The first position of the largest element, in the flattened input or along `dim`.")
-argmin = _position("argmin", K.min_dim, "The first position of the smallest element, in the flattened input or along `dim`.")
+argmax = _position(
+    "argmax", K.max_dim, "The first position of the largest element, in the flattened input or along `dim`."
+)
+argmin = _position(
+    "argmin", K.min_dim, "The first position of the smallest element, in the flattened input or along `dim`."
+)
 
 
 @method(out=True)
@@ -136,7 +140,9 @@ def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False):
     """(min, max), over all elements or along `dim`."""
     a = input._a
     if a.numel == 0 and dim is None:
-        raise RuntimeError("aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity.")
+        raise RuntimeError(
+            "aminmax(): cannot compute aminmax over an empty dimension as the operation has no identity."
+        )
     d = () if dim is None else check.dim(dim, a.ndim)
     if a.numel == 0 and a.shape[d] == 0:
         raise IndexError(f"aminmax: Expected reduction dim {d} to have non-zero size.")

@@ -149,7 +149,7 @@ def huber_loss(input, target, reduction="mean", delta=1.0, weight=None) -> Tenso
 # -- binary ---------------------------------------------------------------------------------------------------------------
 
 
-@op(name="bce_backward_input")
+@op(name="binary_cross_entropy_backward")
 def _bce_backward(g, x, y, /, *, factor):
     return K.binary_cross_entropy_backward(g, x, y, factor)
 

@@ -41,7 +41,7 @@ def _check_affine(a, weight, bias):
             raise RuntimeError(f"mixed dtype (CPU): expect parameter to have scalar type of {a.dtype.scalar_name}")
 
 
-# -- batch norm -----------------------------------------------------------------------------------------------------------------
+# -- batch norm --------------------------------------------------------------------------------------------------------
 
 
 @op(grad_name="NativeBatchNormBackward0")
@@ -106,7 +106,8 @@ def _update_running(running, value, momentum):
 
 
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
-               bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5) -> Tensor:  # fmt: skip
+               bias: Tensor | None = None, training: bool = False, momentum: float = 0.1,
+               eps: float = 1e-5) -> Tensor:  # fmt: skip
     """(input - mean) / sqrt(var + eps) * weight + bias, per channel (dimension 1).
 
     In training mean and variance are the batch's, and the running ones move towards them by `momentum` in place (the
@@ -148,7 +149,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     return y
 
 
-# -- rows: layer, RMS and group norm ------------------------------------------------------------------------------------------------
+# -- rows: layer, RMS and group norm -----------------------------------------------------------------------------------
 
 
 @op(name="row_norm_backward", grad_name="NativeLayerNormBackwardBackward0", differentiable=False)
@@ -203,15 +204,16 @@ def _shape_argument(name, shape):
 
 def _check_rows(a, shape, weight, bias, star):
     if not shape:
-        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
-                           "normalized_shape = []")  # fmt: skip
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but "
+                           "got normalized_shape = []")  # fmt: skip
     for name, t in (("weight", weight), ("bias", bias)):
         if t is not None and t._a.shape != shape:
             raise RuntimeError(f"Expected {name} to be of same shape as normalized_shape, but got {name} of shape "
                                f"{list(t._a.shape)} and normalized_shape = {list(shape)}")  # fmt: skip
     if a.shape[-len(shape) :] != shape or a.ndim < len(shape):
-        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*{star}{', '.join(map(str, shape))}], "
-                           f"but got input of size{list(a.shape)}")  # fmt: skip
+        wanted = ", ".join(map(str, shape))
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*{star}{wanted}], but got "
+                           f"input of size{list(a.shape)}")  # fmt: skip
 
 
 def layer_norm(input: Tensor, normalized_shape, weight: Tensor | None = None, bias: Tensor | None = None,
@@ -303,7 +305,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
     return y.view(a.shape)
 
 
-# -- across channels ---------------------------------------------------------------------------------------------------------------
+# -- across channels ---------------------------------------------------------------------------------------------------
 
 
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:

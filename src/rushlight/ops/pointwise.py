@@ -23,7 +23,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- arithmetic -----------------------------------------------------------------------------------------------------
+# -- arithmetic ------------------------------------------------------------------------------------------------------
 
 _add = op(K.add, name="add", broadcasts=True)
 _add.vjp(a=lambda g: g, b=lambda g: g)
@@ -212,7 +212,7 @@ hypot = _binary("hypot", "sqrt(input**2 + other**2) without overflow.",
 copysign = _binary("copysign", "The magnitude of input with the sign of other.",
                    a=lambda g, a, out: g * where(a == 0, 0.0, out / a), b=lambda g: g * 0)  # fmt: skip
 
-# -- comparison and logic: no gradient -----------------------------------------------------------------------------------
+# -- comparison and logic: no gradient -------------------------------------------------------------------------------
 
 eq = _binary("eq", "input == other, element by element.")
 ne = _binary("ne", "input != other, element by element.")
@@ -235,7 +235,7 @@ isinf = unary("isinf", None, "True where the input is infinite.", inplace=False,
 isfinite = unary("isfinite", None, "True where the input is neither infinite nor NaN.", inplace=False,
                  differentiable=False)  # fmt: skip
 
-# -- functions of one variable --------------------------------------------------------------------------------------------
+# -- functions of one variable ---------------------------------------------------------------------------------------
 
 neg = unary("neg", lambda g: -g, "-input.")
 abs = unary("abs", lambda g, a: g * a.sign(), "The absolute value; its derivative at 0 is 0.")
@@ -309,7 +309,7 @@ def relu_(input: Tensor) -> Tensor:
     return input.relu_()
 
 
-# -- selection ---------------------------------------------------------------------------------------------------------
+# -- selection -------------------------------------------------------------------------------------------------------
 
 _where = op(K.where, name="where", broadcasts=True)
 _where.vjp(b=lambda g, a: _where(a, g, 0.0), c=lambda g, a: _where(a, 0.0, g))
@@ -320,11 +320,14 @@ def where(condition: Tensor, input=None, other=None):
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     if condition.dtype.scalar_name not in ("Bool", "Byte"):
-        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {condition.dtype.scalar_name}")
+        raise RuntimeError(
+            "where expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{condition.dtype.scalar_name}"
+        )
     return _where(condition, input, other)
 
 
-setattr(Tensor, "where", lambda self, condition, other: where(condition, self, other))
+Tensor.where = lambda self, condition, other: where(condition, self, other)
 
 
 @op
@@ -472,7 +475,7 @@ def nan_to_num(input: Tensor, nan: float = 0.0, posinf: float | None = None, neg
     return where(out == -math.inf, info.min if neginf is None else float(neginf), out)
 
 
-# -- aliases, operators, in-place arithmetic -------------------------------------------------------------------------------
+# -- aliases, operators, in-place arithmetic -------------------------------------------------------------------------
 
 subtract, multiply, divide, true_divide = sub, mul, div, div
 negative, absolute, fix, clip = neg, abs, trunc, clamp

@@ -21,7 +21,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- back and forth between planes and places -------------------------------------------------------------------------------
+# -- back and forth between planes and places --------------------------------------------------------------------------
 
 
 @op(name="plane_scatter_backward", grad_name="MaxPoolBackwardBackward0")
@@ -59,7 +59,7 @@ def _make_max(rank):
 _MAX = {rank: _make_max(rank) for rank in (2, 3)}
 
 
-# -- means: linear, so the rules of forward and backward are each other ------------------------------------------------------------
+# -- means: linear, so the rules of forward and backward are each other ------------------------------------------------
 
 
 def _make_mean(rank):
@@ -93,7 +93,7 @@ def _floats(x):
     return x if dtype.is_floating_point or dtype is _dtypes.bool else x.to(_dtypes.float64)
 
 
-# -- max pooling --------------------------------------------------------------------------------------------------------------
+# -- max pooling -------------------------------------------------------------------------------------------------------
 
 
 def _max_pool(name, rank, input, kernel_size, stride, padding, dilation, ceil_mode):
@@ -150,7 +150,7 @@ max_pool2d, max_pool2d_with_indices = _make_max_public(2)
 max_pool3d, max_pool3d_with_indices = _make_max_public(3)
 
 
-# -- average pooling ------------------------------------------------------------------------------------------------------------
+# -- average pooling ---------------------------------------------------------------------------------------------------
 
 
 def _avg_pool(name, rank, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
@@ -204,7 +204,7 @@ def _make_avg(rank):
 avg_pool2d, avg_pool3d = _make_avg(2), _make_avg(3)
 
 
-# -- adaptive pooling -------------------------------------------------------------------------------------------------------------
+# -- adaptive pooling --------------------------------------------------------------------------------------------------
 
 
 def _one_int(name, input, output_size):
@@ -279,7 +279,7 @@ def _make_adaptive(rank):
 
     for f, name, what in ((adaptive_avg_pool, "avg", "Means"), (adaptive_max_pool, "max", "Maxima")):
         f.__name__ = f.__qualname__ = f"adaptive_{name}_pool{rank}d"
-        f.__doc__ = f"""{what} over windows that cover the last {rank} dimensions evenly: `output_size` of them, None keeps a size.
+        f.__doc__ = f"""{what} over `output_size` windows that cover the last {rank} dimensions evenly; None keeps a size.
 
     Window i of n along a size s is floor(i * s / n) to ceil((i + 1) * s / n).
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.{f.__name__}.html
@@ -293,7 +293,7 @@ adaptive_avg_pool2d, adaptive_max_pool2d, adaptive_max_pool2d_with_indices = _ma
 adaptive_avg_pool3d, adaptive_max_pool3d, adaptive_max_pool3d_with_indices = _make_adaptive(3)
 
 
-# -- power means -----------------------------------------------------------------------------------------------------------------
+# -- power means -------------------------------------------------------------------------------------------------------
 
 
 def _make_lp(rank):
@@ -319,7 +319,7 @@ def _make_lp(rank):
 lp_pool1d, lp_pool2d, lp_pool3d = _make_lp(1), _make_lp(2), _make_lp(3)
 
 
-# -- the inverse of max pooling ---------------------------------------------------------------------------------------------------
+# -- the inverse of max pooling ----------------------------------------------------------------------------------------
 
 
 def _make_unpool(rank):

@@ -25,7 +25,6 @@ __all__ = [
     "bernoulli",
     "multinomial",
     "poisson",
-    "bernoulli_mask",
 ]
 
 # -- new tensors -----------------------------------------------------------------------------------------------------
@@ -365,9 +364,9 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
 def bernoulli_mask(shape, dtype, p_keep: float, generator=None):
     """Dropout's mask as an array: 1 / p_keep with probability p_keep, else 0.
 
-    The draws are those of `noise.bernoulli_(p_keep).div_(p_keep)`, in one pass over the output. `shape` may be an array
-    whose memory layout the mask takes.
+    The draws are those of `noise.bernoulli_(p_keep).div_(p_keep)`, in one pass over the output. `shape` may be a tensor
+    whose memory layout the mask takes (the draws go in memory's order).
     """
-    a = _native.empty(shape, dtype.code)
+    a = _like(shape, dtype, None, None, False)._a if isinstance(shape, Tensor) else _native.empty(shape, dtype.code)
     K.random_bernoulli_into(a, _state(generator), p_keep, p_keep)
     return a

@@ -43,7 +43,7 @@ def _float_or(input, dtype):
     return input if dtype is None else input.to(dtype)
 
 
-# -- sums and means ---------------------------------------------------------------------------------------------------------
+# -- sums and means --------------------------------------------------------------------------------------------------
 
 
 @op
@@ -118,7 +118,7 @@ def nanmean(input: Tensor, dim=None, keepdim: bool = False, *, dtype=None) -> Te
     return nansum(input, dim, keepdim, dtype=dtype) / sum(~isnan(input), dim, keepdim)
 
 
-# -- products ---------------------------------------------------------------------------------------------------------------
+# -- products --------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -149,13 +149,15 @@ def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype=
     if dtype is None and not input._a.dtype.is_floating_point:
         dtype = _dtypes.int64
     if isinstance(dim, (tuple, list)):
-        raise TypeError("prod() received an invalid combination of arguments - got (tuple), but expected one dim as int")
+        raise TypeError(
+            "prod() received an invalid combination of arguments - got (tuple), but expected one dim as int"
+        )
     if dim is not None:
         dim = check.dim(dim, input._a.ndim)
     return _prod(_float_or(input, dtype), dim=dim, keepdim=keepdim)
 
 
-# -- logic and counting -------------------------------------------------------------------------------------------------------
+# -- logic and counting ----------------------------------------------------------------------------------------------
 
 
 def _logic(name, doc):
@@ -185,7 +187,7 @@ def count_nonzero(input: Tensor, dim=None) -> Tensor:
     return sum(input != 0, dim)
 
 
-# -- logsumexp ------------------------------------------------------------------------------------------------------------------
+# -- logsumexp -------------------------------------------------------------------------------------------------------
 
 
 @op
@@ -213,7 +215,7 @@ def logsumexp(input: Tensor, dim, keepdim: bool = False) -> Tensor:
     return _logsumexp(input, dim=dim, keepdim=keepdim)
 
 
-# -- variance -------------------------------------------------------------------------------------------------------------------
+# -- variance --------------------------------------------------------------------------------------------------------
 
 
 @op

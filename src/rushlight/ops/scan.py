@@ -9,8 +9,8 @@ from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig, method, numpy_names, tensor_method
-from .indexing import _gather_backward
 from .pointwise import _where
+from .scatter import _gather_backward
 from .shape import cat
 
 __all__ = ["cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"]

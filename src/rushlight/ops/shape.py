@@ -19,7 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- changing the shape ---------------------------------------------------------------------------------------------------
+# -- changing the shape ----------------------------------------------------------------------------------------------
 
 
 def infer_shape(shape, numel: int) -> tuple[int, ...]:
@@ -84,7 +84,9 @@ def _view_other_width(self, dtype):
         raise RuntimeError("self.dim() cannot be 0 to view a tensor with another element size")
     nbytes = a.shape[-1] * a.itemsize
     if nbytes % dtype.itemsize or (a.offset * a.itemsize) % dtype.itemsize:
-        raise RuntimeError(f"self.size(-1) must be divisible by {dtype.itemsize // a.itemsize} to view {a.dtype} as {dtype}")
+        raise RuntimeError(
+            f"self.size(-1) must be divisible by {dtype.itemsize // a.itemsize} to view {a.dtype} as {dtype}"
+        )
     import numpy as np
 
     from ..autograd.interop import array_from_numpy
@@ -204,7 +206,7 @@ def _inplace_geometry(name, function):
     tensor_method(name, method_)
 
 
-# -- order of dimensions ---------------------------------------------------------------------------------------------------
+# -- order of dimensions ---------------------------------------------------------------------------------------------
 
 
 @op(view=True)
@@ -215,11 +217,23 @@ def _transpose(x, /, *, dim0, dim1):
 _transpose.vjp(x=lambda g, dim0, dim1: _transpose(g, dim0=dim0, dim1=dim1))
 
 
-@method
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged."""
     n = input._a.ndim
     return _transpose(input, dim0=check.dim(dim0, n), dim1=check.dim(dim1, n))
+
+
+def _transpose_method(self, *dims, **names):
+    """Two dimensions exchanged."""
+    if len(dims) > 2:  # NumPy's transpose takes all of them
+        raise TypeError(
+            f"transpose() takes 2 positional arguments but {len(dims)} were given\n"
+            f"To put all dimensions into another order, use permute{dims}."
+        )
+    return transpose(self, *dims, **names)
+
+
+tensor_method("transpose", _transpose_method)
 
 
 _t = op(lambda x, /: x.transpose(0, 1), name="t", grad_name="TBackward0", view=True)
@@ -285,7 +299,7 @@ def movedim(input: Tensor, source, destination) -> Tensor:
 swapaxes = swapdims = transpose
 moveaxis = movedim
 for _alias in ("swapaxes", "swapdims"):
-    tensor_method(_alias, transpose)
+    tensor_method(_alias, _transpose_method)
 tensor_method("moveaxis", movedim)
 tensor_method("T", property(lambda self: permute(self, *range(self._a.ndim - 1, -1, -1))))
 tensor_method("mT", property(lambda self: transpose(self, -2, -1)))
@@ -302,7 +316,7 @@ for _name, _function in {"squeeze_": squeeze, "unsqueeze_": unsqueeze, "transpos
     _inplace_geometry(_name, _function)
 
 
-# -- repeating without copying ------------------------------------------------------------------------------------------------
+# -- repeating without copying ---------------------------------------------------------------------------------------
 
 
 @op(view=True)
@@ -422,7 +436,7 @@ def _sum_to_size_method(self, *size):
 tensor_method("sum_to_size", _sum_to_size_method)
 
 
-# -- parts --------------------------------------------------------------------------------------------------------------------
+# -- parts -----------------------------------------------------------------------------------------------------------
 
 
 @op(view=True)
@@ -618,7 +632,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     return _as_strided(input, size=size, stride=stride, storage_offset=start)
 
 
-# -- joining and cutting --------------------------------------------------------------------------------------------------------
+# -- joining and cutting ---------------------------------------------------------------------------------------------
 
 
 @op
@@ -697,7 +711,8 @@ def stack(tensors, dim: int = 0, *, out=None) -> Tensor:
     for i, x in enumerate(tensors):
         if x._a.shape != shape:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(x._a.shape)} at entry {i}"
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(x._a.shape)} at "
+                f"entry {i}"
             )
     d = check.dim(dim, len(shape) + 1)
     return cat([unsqueeze(x, d) for x in tensors], d, out=out)
@@ -825,7 +840,7 @@ def tensor_split(input: Tensor, indices_or_sections, dim: int = 0) -> tuple[Tens
                  for a, b in zip(bounds[:-1], bounds[1:], strict=True))  # fmt: skip
 
 
-# -- copies -----------------------------------------------------------------------------------------------------------------------
+# -- copies ----------------------------------------------------------------------------------------------------------
 
 
 @op

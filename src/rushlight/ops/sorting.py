@@ -14,10 +14,10 @@ from ..autograd.tensor import Tensor
 from ._declare import contig, method, numpy_names
 from .creation import result_type, tensor
 from .extrema import _shared, check_not_empty, select_along
-from .indexing import _gather, _gather_backward, nonzero
+from .indexing import nonzero
 from .pointwise import _where, isnan
-from .reduce import _restore
-from .shape import cat, stack
+from .scatter import _gather, _gather_backward
+from .shape import cat
 
 __all__ = [
     "sort", "argsort", "msort", "topk", "kthvalue", "median", "nanmedian", "mode", "quantile", "nanquantile", "unique",
@@ -25,7 +25,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- order ------------------------------------------------------------------------------------------------------------------
+# -- order -----------------------------------------------------------------------------------------------------------
 
 
 @op(grad_name="SortBackward0")
@@ -90,7 +90,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return return_types.topk(*_topk(input, k=int(k), dim=d, largest=bool(largest)))
 
 
-# -- one element of the order -------------------------------------------------------------------------------------------------
+# -- one element of the order ----------------------------------------------------------------------------------------
 
 _KTH, _MEDIAN, _NANMEDIAN = range(3)
 
@@ -152,7 +152,9 @@ def _median_of(name, which, along, doc):
     return method(out=True)(numpy_names(function))
 
 
-median = _median_of("median", _MEDIAN, _median_dim, "The lower median of all, or (value, index) along `dim`; NaN if there is one.")
+median = _median_of(
+    "median", _MEDIAN, _median_dim, "The lower median of all, or (value, index) along `dim`; NaN if there is one."
+)
 nanmedian = _median_of("nanmedian", _NANMEDIAN, _nanmedian_dim, "The lower median of what is not NaN; as `median`.")
 
 
@@ -165,7 +167,9 @@ def _quantile_args(name, input, q, dim, interpolation):
     if input._a.dtype not in (_dtypes.float32, _dtypes.float64):
         raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
     if interpolation not in _INTERPOLATIONS:
-        raise RuntimeError(f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}")
+        raise RuntimeError(
+            f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
+        )
     if isinstance(q, Tensor):
         if q._a.ndim > 1:
             raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
@@ -215,19 +219,23 @@ def _keep(out, d):
 
 @method(out=True)
 @numpy_names
-def quantile(input: Tensor, q, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
+def quantile(
+    input: Tensor, q, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Tensor:
     """The q-quantiles (q: a number or 1-d tensor, each in [0, 1]) of all elements or along `dim`; those of q come first."""
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
 
 
 @method(out=True)
 @numpy_names
-def nanquantile(input: Tensor, q, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear") -> Tensor:
+def nanquantile(
+    input: Tensor, q, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+) -> Tensor:
     """`quantile` of the elements that are not NaN."""
     return _quantile("nanquantile", input, q, dim, keepdim, interpolation, True)
 
 
-# -- distinct values ------------------------------------------------------------------------------------------------------------
+# -- distinct values -------------------------------------------------------------------------------------------------
 
 
 def _runs(sorted_values, inverse, counts):
@@ -275,7 +283,9 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     x = input.detach()
     if dim is None:
         values, groups, counts = _runs(x.reshape(-1), return_inverse, return_counts)
-        return _results(values, groups.reshape(x._a.shape) if return_inverse else None, counts if return_counts else None)
+        return _results(
+            values, groups.reshape(x._a.shape) if return_inverse else None, counts if return_counts else None
+        )
     d = check.dim(dim, x._a.ndim)
     rows = x.movedim(d, 0)
     n = rows._a.shape[0]
@@ -285,7 +295,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     return _results(x.index_select(d, starts), first.cumsum(0) - 1 if return_inverse else None, counts)
 
 
-# -- searching and counting -------------------------------------------------------------------------------------------------------
+# -- searching and counting ------------------------------------------------------------------------------------------
 
 
 @op(differentiable=False)
@@ -299,7 +309,9 @@ def searchsorted(sorted_sequence: Tensor, input, *, out_int32: bool = False, rig
     if side not in (None, "left", "right"):
         raise RuntimeError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
-        raise RuntimeError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+        raise RuntimeError(
+            "torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True"
+        )
     values = input if isinstance(input, Tensor) else tensor(input, dtype=None)
     edges = sorted_sequence
     if edges._a.ndim != 1 and edges._a.shape[:-1] != values._a.shape[:-1]:
@@ -310,7 +322,9 @@ def searchsorted(sorted_sequence: Tensor, input, *, out_int32: bool = False, rig
         )
     common = result_type(edges, values)
     edges, values = edges.detach().to(common).contiguous(), values.detach().to(common).contiguous()
-    where = _searchsorted(edges, values, None if sorter is None else sorter.contiguous(), right=bool(right or side == "right"))
+    where = _searchsorted(
+        edges, values, None if sorter is None else sorter.contiguous(), right=bool(right or side == "right")
+    )
     return where.int() if out_int32 else where
 
 

@@ -19,7 +19,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-# -- the gamma function and its kin ------------------------------------------------------------------------------------------
+# -- the gamma function and its kin ----------------------------------------------------------------------------------
 
 
 @op
@@ -62,7 +62,7 @@ def _i1(x):
     return ((x.unsqueeze(-1) * t).exp() * t).mean(-1)
 
 
-# -- functions of one variable -------------------------------------------------------------------------------------------------
+# -- functions of one variable ---------------------------------------------------------------------------------------
 
 
 def _sinc_rule(g, a):
@@ -136,7 +136,7 @@ _frexp_exponent = op(K.frexp_exponent, name="frexp_exponent", differentiable=Fal
 _frexp_mantissa.vjp(a=lambda g, a: g / 2.0 ** _frexp_exponent(a))
 
 
-# -- functions of two variables ------------------------------------------------------------------------------------------------
+# -- functions of two variables --------------------------------------------------------------------------------------
 
 _xlogy = _binary("xlogy", "input * log(other), 0 where the input is 0.",
                  a=lambda g, a, b: g * _where((a == 0) & (b <= 0), 0.0, log(_positive(b, a))),

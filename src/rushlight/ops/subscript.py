@@ -14,13 +14,12 @@ from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig
 from .creation import tensor
-from .pointwise import _where
 from .shape import _expand, _select, _slice, _unsqueeze, broadcast_shapes
 
 __all__ = []
 
 
-# -- the index ops ----------------------------------------------------------------------------------------------------------
+# -- the index ops ---------------------------------------------------------------------------------------------------
 
 
 def _ordered(a, order):
@@ -84,7 +83,7 @@ def _alias(x, /):
 _alias.vjp(x=lambda g: g)
 
 
-# -- what an index means ------------------------------------------------------------------------------------------------------
+# -- what an index means ---------------------------------------------------------------------------------------------
 
 _SEQUENCE = (
     "Using a non-tuple sequence for multidimensional indexing is deprecated and will be changed in pytorch 2.9; use "
@@ -263,7 +262,7 @@ def plan(x, found):
     return indices, 0, (*dims, *(d for d in range(len(shape)) if d not in dims))
 
 
-# -- the subscript operators ------------------------------------------------------------------------------------------------
+# -- the subscript operators -----------------------------------------------------------------------------------------
 
 
 def _getitem(self, index):
@@ -335,7 +334,12 @@ def _setitem(self, index, value):
     if x._base is not self and x is not self:
         check_inplace(x)
     if not isinstance(value, Tensor):
-        if len(found) == 1 and found[0] is not None and found[0]._a.dtype is _dtypes.bool_ and found[0]._a.shape == x._a.shape:
+        if (
+            len(found) == 1
+            and found[0] is not None
+            and found[0]._a.dtype is _dtypes.bool_
+            and found[0]._a.shape == x._a.shape
+        ):
             x.masked_fill_(found[0], value)
             return
         value = tensor(value, dtype=x._a.dtype)

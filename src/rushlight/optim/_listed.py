@@ -95,9 +95,7 @@ class ListOptimizer(Optimizer):
         for name in self.scalars:
             arrays += [s[name]._a for s in states]
         twice = len(params) > len(set(map(id, params)))
-        self.kernel(
-            arrays, [p._grad._a for p in params], hyper, len(slots) + 1, len(self.scalars), twice, *self.flags(group)
-        )
+        self.kernel(arrays, [p._grad._a for p in params], hyper, len(slots) + 1, len(self.scalars), twice, *self.flags(group))
 
     def _hyper_array(self, group):
         values = self.hyper(group)

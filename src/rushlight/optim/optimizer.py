@@ -88,8 +88,7 @@ class Optimizer:
         self._patch_step_function()
         if isinstance(params, Tensor):
             raise TypeError(
-                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
-                + typename(params)
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got " + typename(params)
             )
         self.state = defaultdict(dict)
         self.param_groups = []
@@ -135,9 +134,7 @@ class Optimizer:
                 result = hook(self, args, kwargs)
                 if result is not None:
                     if not (isinstance(result, tuple) and len(result) == 2):
-                        raise RuntimeError(
-                            f"{func} must return None or a tuple of (new_args, new_kwargs), but got {result}."
-                        )
+                        raise RuntimeError(f"{func} must return None or a tuple of (new_args, new_kwargs), but got {result}.")
                     args, kwargs = result
             out = func(*args, **kwargs)
             for hook in chain(after.values(), _global_post_hooks.values()):
@@ -312,8 +309,7 @@ class Optimizer:
             if ("param_names" in param_group) != ("param_names" in group):
                 text = "with names" if "param_names" in param_group else "without names"
                 raise ValueError(
-                    "all optimizer param groups should be with/without names. "
-                    f"cannot add param group {text} to the optimizer"
+                    f"all optimizer param groups should be with/without names. cannot add param group {text} to the optimizer"
                 )
         if any(id(p) in ids for group in self.param_groups for p in group["params"]):
             raise ValueError("some parameters appear in more than one parameter group")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from ...ops import conv as ops
-from ...ops.creation import empty, tensor
+from ...ops.creation import empty
+from ...ops.pad import pad
 from .. import init
 from ..parameter import Parameter, UninitializedParameter
 from ._sizes import repeat
@@ -18,29 +19,6 @@ __all__ = [
 ]  # fmt: skip
 
 _MODES = ("zeros", "reflect", "replicate", "circular")
-
-
-def _source(i, n, mode):
-    """The element that padding puts at position i of a dimension of n elements."""
-    if mode == "circular":
-        return i % n
-    if mode == "replicate":
-        return min(max(i, 0), n - 1)
-    return -i if i < 0 else 2 * (n - 1) - i if i >= n else i
-
-
-def _pad(input, pads, mode):
-    """`input` with (before, after) elements added to each of its last dimensions, taken from inside."""
-    for d, (before, after) in enumerate(pads, input.ndim - len(pads)):
-        n = input.shape[d]
-        if mode == "reflect" and max(before, after) >= n:
-            raise RuntimeError(
-                f"Argument #4: Padding size should be less than the corresponding input dimension, but got: padding ({before}, "
-                f"{after}) at dimension {d} of input {list(input.shape)}"
-            )
-        if before or after:
-            input = input.index_select(d, tensor([_source(i, n, mode) for i in range(-before, n + after)]))
-    return input
 
 
 class _ConvNd(Module):
@@ -114,21 +92,24 @@ class _Conv(_ConvNd):
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size, stride=1, padding=0, dilation=1, groups: int = 1,
                  bias: bool = True, padding_mode: str = "zeros", device=None, dtype=None):  # fmt: skip
-        self._setup(in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias, padding_mode, device, dtype)
+        self._setup(in_channels, out_channels, kernel_size, stride, padding, dilation, 0, groups, bias, padding_mode, device,
+                    dtype)  # fmt: skip
 
     def _pads(self):
-        """(before, after) per spatial dimension."""
+        """(before, after) of every spatial dimension, last dimension first."""
         if self.padding == "valid":
-            return [(0, 0)] * self.rank
-        if self.padding == "same":
+            pairs = [(0, 0)] * self.rank
+        elif self.padding == "same":
             totals = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-            return [(t // 2, t - t // 2) for t in totals]
-        return [(p, p) for p in self.padding]
+            pairs = [(t // 2, t - t // 2) for t in totals]
+        else:
+            pairs = [(p, p) for p in self.padding]
+        return [n for pair in reversed(pairs) for n in pair]
 
     def _conv_forward(self, input, weight, bias):
         padding = self.padding
         if self.padding_mode != "zeros":
-            input, padding = _pad(input, self._pads(), self.padding_mode), 0
+            input, padding = pad(input, self._pads(), mode=self.padding_mode), 0
         return type(self).function(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
     def forward(self, input):
@@ -186,12 +167,12 @@ class _ConvTranspose(_ConvNd):
         if len(size) != n:
             raise ValueError(f"ConvTranspose{n}D: for {input.ndim}D input, output_size must have {n} or {lead + n} elements "
                              f"(got {len(size)})")  # fmt: skip
-        low = [(input.shape[d + lead] - 1) * self.stride[d] - 2 * self.padding[d] + self.dilation[d] * (self.kernel_size[d] - 1) + 1
-               for d in range(n)]  # fmt: skip
+        low = [(i - 1) * s - 2 * p + d * (k - 1) + 1 for i, s, p, d, k in
+               zip(input.shape[lead:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True)]  # fmt: skip
         high = [m + s - 1 for m, s in zip(low, self.stride, strict=True)]
         if any(not a <= s <= b for a, s, b in zip(low, size, high, strict=True)):
-            raise ValueError(f"requested an output size of {output_size}, but valid sizes range from {low} to {high} (for an input "
-                             f"of {input.shape[2:]})")  # fmt: skip
+            raise ValueError(f"requested an output size of {output_size}, but valid sizes range from {low} to {high} (for an "
+                             f"input of {input.shape[2:]})")  # fmt: skip
         return tuple(s - a for s, a in zip(size, low, strict=True))
 
     def forward(self, input, output_size=None):
@@ -243,8 +224,8 @@ class _LazyConv(LazyModuleMixin):
         if not self.has_uninitialized_params():
             return
         if input.ndim not in (self.rank + 1, self.rank + 2):
-            raise RuntimeError(f"Expected {self.rank + 1}D (unbatched) or {self.rank + 2}D (batched) input to {type(self).__name__}, "
-                               f"but got input of size: {input.shape}")  # fmt: skip
+            raise RuntimeError(f"Expected {self.rank + 1}D (unbatched) or {self.rank + 2}D (batched) input to "
+                               f"{type(self).__name__}, but got input of size: {input.shape}")  # fmt: skip
         self.in_channels = input.shape[-self.rank - 1]
         if self.in_channels % self.groups:
             raise ValueError("in_channels must be divisible by groups")

@@ -26,21 +26,18 @@ class Unflatten(Module):
 
     def __init__(self, dim, unflattened_size):
         super().__init__()
-        if isinstance(dim, int):
-            self._require(unflattened_size, int, "Unflatten")
-        elif isinstance(dim, str):
+        if isinstance(dim, str):
             raise TypeError("rushlight has no named dimensions; give `dim` as an int")
-        else:
+        if not isinstance(dim, int):
             raise TypeError("invalid argument type for dim parameter")
+        if not isinstance(unflattened_size, (tuple, list)):
+            raise TypeError(f"unflattened_size must be a tuple of ints, but found type {type(unflattened_size).__name__}")
+        for i, s in enumerate(unflattened_size):
+            if not isinstance(s, int):
+                raise TypeError(
+                    f"unflattened_size must be tuple of ints, but found element of type {type(s).__name__} at pos {i}"
+                )
         self.dim, self.unflattened_size = dim, unflattened_size
-
-    @staticmethod
-    def _require(sizes, kind, _):
-        if not isinstance(sizes, (tuple, list)):
-            raise TypeError(f"unflattened_size must be a tuple of ints, but found type {type(sizes).__name__}")
-        for i, s in enumerate(sizes):
-            if not isinstance(s, kind):
-                raise TypeError(f"unflattened_size must be tuple of ints, but found element of type {type(s).__name__} at pos {i}")
 
     def forward(self, input):
         return input.unflatten(self.dim, self.unflattened_size)

@@ -11,6 +11,7 @@ from ...autograd.hooks import RemovableHandle
 from ...autograd.tensor import Tensor
 from ...ops.creation import _parse_to, empty_like
 from ..parameter import Buffer, Parameter
+from ._explain import explain
 from ._module_hooks import GLOBAL, call_with_hooks
 from ._state_dict import StateDict
 from ._tree import Tree
@@ -77,10 +78,14 @@ class Module(StateDict, Tree):
     forward = _forward_unimplemented
 
     def __call__(self, *args, **kwargs):
-        if self._hooked or GLOBAL.any:
-            if self._has_hooks():
-                return call_with_hooks(self, args, kwargs)
-        return self.forward(*args, **kwargs)
+        try:
+            if self._hooked or GLOBAL.any:
+                if self._has_hooks():
+                    return call_with_hooks(self, args, kwargs)
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            explain(self, error, args)
+            raise
 
     def _has_hooks(self):
         if self._backward_hooks or self._backward_pre_hooks or self._forward_hooks or self._forward_pre_hooks:

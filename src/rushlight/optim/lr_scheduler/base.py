@@ -19,9 +19,7 @@ EPOCH_WARNING = (
     "is used instead of the new chainable form, where available. Please open an issue if you are unable to replicate "
     "your use case: https://github.com/pytorch/pytorch/issues/new/choose."
 )
-_ORDER = (
-    " See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
-)
+_ORDER = " See more details at https://pytorch.org/docs/stable/optim.html#how-to-adjust-learning-rate"
 
 
 def _copy(value):
@@ -48,8 +46,7 @@ def per_group(name, optimizer, value) -> list:
         return [_copy(value) for _ in range(n)]
     if len(value) != n:
         raise ValueError(
-            f"{name} must have the same length as optimizer.param_groups. {name} has {len(value)} values, "
-            f"param_groups has {n}."
+            f"{name} must have the same length as optimizer.param_groups. {name} has {len(value)} values, param_groups has {n}."
         )
     return [_copy(v) for v in value]
 

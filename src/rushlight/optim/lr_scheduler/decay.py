@@ -34,9 +34,7 @@ class _Functions(LRScheduler):
     def state_dict(self):
         """Everything but the optimizer and plain functions; of callable objects their attributes."""
         state = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "lr_lambdas")}
-        state["lr_lambdas"] = [
-            None if isinstance(fn, types.FunctionType) else fn.__dict__.copy() for fn in self.lr_lambdas
-        ]
+        state["lr_lambdas"] = [None if isinstance(fn, types.FunctionType) else fn.__dict__.copy() for fn in self.lr_lambdas]
         return state
 
     def load_state_dict(self, state_dict):

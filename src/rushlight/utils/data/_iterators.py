@@ -9,13 +9,10 @@ import time
 import warnings
 from multiprocessing.reduction import ForkingPickler
 
-from ...autograd.tensor import Tensor
 from ...ops.creation import tensor
 from ...ops.random import randperm
-from ._collate import default_collate
-from .dataset import Subset, TensorDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
-from .worker import RESUME, Ended, ExceptionWrapper, Fetcher, IterableFetcher, worker_loop
+from .worker import RESUME, Ended, ExceptionWrapper, Fetcher, IterableFetcher, plain_tensors, worker_loop
 
 __all__ = ["SingleProcessIterator", "WorkerIterator", "bulk_source"]
 
@@ -24,8 +21,7 @@ class _Iterator:
     def __init__(self, loader, skip=0):
         if loader.pin_memory:
             warnings.warn(
-                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be "
-                "used.",
+                "'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't be used.",
                 stacklevel=4,
             )
         self._loader = loader
@@ -103,31 +99,23 @@ class SingleProcessIterator(_Iterator):
 
 
 def bulk_source(loader):
-    """An iterator over the epoch's batches that gathers each with one index_select per tensor; None if not possible.
+    """An iterator over the epoch's batches that never makes a list of indices; None if that is not possible.
 
-    It is possible for tensors in a TensorDataset (or a Subset of one), plain samplers and the default collate function:
-    stacking the rows one by one would give the same batches.
+    It is for plain tensors (see `plain_tensors`), in order or shuffled once.
     """
     dataset, batches = loader.dataset, loader.batch_sampler
-    if type(batches) is not BatchSampler or loader.collate_fn is not default_collate:
+    if type(batches) is not BatchSampler or type(batches.sampler) not in (SequentialSampler, RandomSampler):
         return None
-    picks = None
-    if type(dataset) is Subset:
-        dataset, picks = dataset.dataset, dataset.indices
     sampler = batches.sampler
-    if type(dataset) is not TensorDataset or type(sampler) not in (SequentialSampler, RandomSampler):
+    if sampler.data_source is not dataset or not len(dataset):
         return None
-    if sampler.data_source is not loader.dataset or not len(loader.dataset):
+    if type(sampler) is RandomSampler and (sampler.replacement or sampler.num_samples != len(dataset)):
         return None
-    if type(sampler) is RandomSampler and (sampler.replacement or sampler.num_samples != len(loader.dataset)):
+    plain = plain_tensors(dataset, loader.collate_fn)
+    if plain is None:
         return None
-    if any(type(t) is not Tensor or t.requires_grad or t.ndim == 0 for t in dataset.tensors):
-        return None
-    if picks is not None:
-        if not all(type(i) is int and 0 <= i < len(dataset) for i in picks):
-            return None
-        picks = tensor(list(picks))
-    return _bulk(dataset.tensors, picks, sampler, batches.batch_size, batches.drop_last)
+    tensors, picks = plain
+    return _bulk(tensors, None if picks is None else tensor(picks), sampler, batches.batch_size, batches.drop_last)
 
 
 def _bulk(tensors, picks, sampler, size, drop_last):

@@ -15,6 +15,10 @@ import numpy as np
 
 from ... import _native
 from ..._random import manual_seed
+from ...autograd.tensor import Tensor
+from ...ops.creation import tensor
+from ._collate import default_collate
+from .dataset import Subset, TensorDataset
 
 __all__ = ["WorkerInfo", "get_worker_info", "worker_loop", "Fetcher", "IterableFetcher", "ExceptionWrapper", "RESUME",
            "Ended"]  # fmt: skip
@@ -78,15 +82,41 @@ class ExceptionWrapper:
         raise error
 
 
+def plain_tensors(dataset, collate_fn):
+    """(tensors, picks) if batches are rows `i` (or `picks[i]`) of plain tensors, default-collated; else None.
+
+    Gathering the rows with one index_select per tensor gives the same batch as stacking samples one by one.
+    """
+    picks = None
+    if type(dataset) is Subset and type(dataset.indices) is list:
+        dataset, picks = dataset.dataset, dataset.indices
+    if type(dataset) is not TensorDataset or collate_fn is not default_collate:
+        return None
+    if any(type(t) is not Tensor or t.requires_grad or t.ndim == 0 for t in dataset.tensors):
+        return None
+    if picks is not None and not _plain_indices(picks, len(dataset)):
+        return None
+    return dataset.tensors, picks
+
+
+def _plain_indices(indices, n):
+    return set(map(type, indices)) == {int} and min(indices) >= 0 and max(indices) < n
+
+
 class Fetcher:
     """Samples of a map-style dataset, by index or list of indices."""
 
     def __init__(self, dataset, batched, collate_fn, drop_last):
         self.dataset, self.batched, self.collate_fn = dataset, batched, collate_fn
+        self.plain = plain_tensors(dataset, collate_fn) if batched else None
 
     def fetch(self, index):
         if not self.batched:
             data = self.dataset[index]
+        elif self.plain is not None and type(index) is list and _plain_indices(index, len(self.dataset)):
+            tensors, picks = self.plain
+            rows = tensor(index if picks is None else [picks[i] for i in index])
+            return [t.index_select(0, rows) for t in tensors]
         elif getattr(self.dataset, "__getitems__", None):
             data = self.dataset.__getitems__(index)
         else:

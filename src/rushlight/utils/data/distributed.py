@@ -1,0 +1,3 @@
+"""`DistributedSampler`, where PyTorch keeps it."""
+
+from .sampler import DistributedSampler as DistributedSampler

@@ -1,0 +1,39 @@
+"""The same bits for any number of threads."""
+
+import numpy as np
+import pytest
+
+import rushlight as rl
+from rushlight import _native
+
+
+def run(threads, work):
+    before = _native.get_num_threads()
+    _native.set_num_threads(threads)
+    try:
+        rl.manual_seed(3)
+        return work()
+    finally:
+        _native.set_num_threads(before)
+
+
+def steps(name, options):
+    params = [rl.randn(*s).requires_grad_() for s in ((300, 400), (5,), (70, 900))]
+    optimizer = getattr(rl.optim, name)(params, **options)
+    for _ in range(3):
+        for p in params:
+            p.grad = rl.randn(*p.shape)
+        norm = rl.nn.utils.clip_grad_norm_(params, 1.0)
+        optimizer.step()
+    return [norm.numpy(), *(p.detach().numpy() for p in params)]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("SGD", dict(lr=0.1, momentum=0.9)), ("Adam", {}), ("RMSprop", {}), ("Rprop", {}), ("ASGD", {})]
+)
+def test_threads(name, options):
+    """Normal numbers, clipping and updates with one, two and three threads."""
+    one, two, three = (run(n, lambda: steps(name, options)) for n in (1, 2, 3))
+    for a, b, c in zip(one, two, three, strict=True):
+        assert np.array_equal(a, b)
+        assert np.array_equal(a, c)
