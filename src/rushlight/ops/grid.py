@@ -9,7 +9,6 @@ import warnings
 from .._dtypes import int64
 from ..autograd.tensor import Tensor
 from .creation import linspace, ones, zeros
-from .scatter import gather
 from .matmul import matmul
 from .pointwise import where
 from .scatter import gather
