@@ -155,7 +155,8 @@ def test_old_constructors():
 
     def run(T):
         x = T.Tensor([1, 2])
-        return [x.tolist(), str(x.dtype), tuple(T.Tensor(2, 3).shape), T.Tensor().tolist(), T.LongTensor([3]).tolist(), str(T.LongTensor([3]).dtype),
+        long = T.LongTensor([3])
+        return [x.tolist(), str(x.dtype), tuple(T.Tensor(2, 3).shape), T.Tensor().tolist(), long.tolist(), str(long.dtype),
                 isinstance(x, T.FloatTensor), isinstance(x, T.LongTensor), tuple(T.ByteTensor(4).shape), T.IntTensor([[1], [2]]).tolist(),
                 type(T.nn.Parameter(T.Tensor([1.0]))).__name__]  # fmt: skip
 
