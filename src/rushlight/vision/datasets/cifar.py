@@ -13,11 +13,23 @@ from .vision import VisionDataset, missing
 __all__ = ["CIFAR10", "CIFAR100"]
 
 
+_NUMPY = ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "numpy.core.numeric", "numpy._core.numeric")
+
+
+def _latin1(text, encoding):
+    """How Python 3 writes bytes for Python 2."""
+    if encoding != "latin1":
+        raise pickle.UnpicklingError(f"encoding {encoding!r} is not permitted in a data file")
+    return text.encode("latin1")
+
+
 class _ArraysOnly(pickle.Unpickler):
     """Arrays, and what pickle makes itself: a data file has no business calling anything else."""
 
     def find_class(self, module, name):
-        if module.startswith("numpy") and name in ("_reconstruct", "ndarray", "dtype", "_frombuffer", "scalar"):
+        if (module, name) == ("_codecs", "encode"):
+            return _latin1
+        if module in _NUMPY and name in ("_reconstruct", "ndarray", "dtype", "_frombuffer", "scalar"):
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is not permitted in a data file")
 

@@ -7,7 +7,7 @@ from numbers import Number
 
 import numpy as np
 
-from ... import _dtypes, ops
+from ... import _dtypes, _native, ops
 from ...autograd.interop import from_numpy
 from ...autograd.tensor import Tensor
 from .._pillow import is_image, pillow
@@ -54,7 +54,7 @@ def to_tensor(pic) -> Tensor:
         if pic.mode == "1":
             array = 255 * array
         image = from_numpy(array).view(pic.size[1], pic.size[0], len(pic.getbands())).permute((2, 0, 1)).contiguous()
-    return image.to(dtype=ops.get_default_dtype()).div(255) if image.dtype == _dtypes.uint8 else image
+    return image.to(dtype=_native.default_dtype()).div(255) if image.dtype == _dtypes.uint8 else image
 
 
 # What an array becomes: by channels and dtype the default mode and the modes that `mode=` may ask for.
