@@ -39,7 +39,7 @@ sanitize: $(VENV)/.rushlight $(VENV)/.test
 	cp -r src/rushlight $(SANITIZED)/package/ && cp $(SANITIZED)/cmake/*.so $(SANITIZED)/package/rushlight/
 	LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
 	  UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 PYTHONPATH=$(SANITIZED)/package \
-	  $(BIN)/python -m pytest -q -p no:cacheprovider tests/ops tests/random tests/autograd
+	  $(BIN)/python -m pytest -q -s -p no:cacheprovider tests/ops tests/random tests/autograd
 
 size:
 	@git ls-files 'src/*.py' 'native/*' | xargs wc -l | sort -rn | head -25

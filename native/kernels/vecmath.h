@@ -40,8 +40,9 @@ inline float fast_log(float x) {
   bool tiny = x < 1.17549435e-38f;
   float z = tiny ? x * 8388608.0f : x;       // denormals are scaled by 2^23
   int32_t b = float_to_bits(z);
-  int32_t e = ((b - 0x3f3504f3) >> 23);
-  float m = bits_to_float(b - (e << 23));
+  // Unsigned differences: for NaN and negative input they wrap, and the result is replaced below.
+  int32_t e = static_cast<int32_t>(static_cast<uint32_t>(b) - 0x3f3504f3u) >> 23;
+  float m = bits_to_float(static_cast<int32_t>(static_cast<uint32_t>(b) - (static_cast<uint32_t>(e) << 23)));
   float k = static_cast<float>(e) - (tiny ? 23.0f : 0.0f);
   float f = m - 1.0f;
   float s = f * f;

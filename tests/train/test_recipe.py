@@ -136,7 +136,7 @@ OBJECTS = {
     "optimizer": ('name = "sgd"', 'name = "sdg"', r"line 11: there is no optimizer 'sdg'; did you mean '(SGD|sgd)'\?"),
     "optimizer option": ("momentum = 0.9", "momentun = 0.9", r"line 13: unknown key 'momentun': SGD .* mean 'momentum'\?"),
     "group option": ("weight_decay = 1e-4", "weigth_decay = 1e-4", r"line 18: unknown key 'weigth_decay': .*'weight_decay'"),
-    "freeze": ('"layers.1.bias"', '"conv*"', r"line 14: no parameter matches 'conv\*'; the model has layers.1.weight"),
+    "freeze": ('"layers.1.bias"', '"conv*"', r"line 14: no parameter matches 'conv\*'; the nearest names are layers.1.weight"),
     "group match": ('"*.weight"', '"*.wait"', r"line 17: no parameter matches '\*.wait'"),
     "init layer": ("[train]", "[init]\nLinaer = 0.0\n[train]", r"line 21: the model has no layer .* mean 'Linear'\?"),
     "init rule": ("[train]", "[init]\nLinear = 'xavier_unifrom'\n[train]", r"line 21: there is no rule .* 'xavier_uniform'\?"),

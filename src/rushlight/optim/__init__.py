@@ -9,6 +9,9 @@ from .adam import Adam as Adam
 from .adamax import Adamax as Adamax
 from .adamw import AdamW as AdamW
 from .asgd import ASGD as ASGD
+from .groups import freeze as freeze
+from .groups import param_groups as param_groups
+from .groups import unfreeze as unfreeze
 from .lbfgs import LBFGS as LBFGS
 from .muon import Muon as Muon
 from .nadam import NAdam as NAdam

@@ -74,7 +74,7 @@ class ListOptimizer(Optimizer):
             with enable_grad():
                 loss = closure()
         for group in self.param_groups:
-            params = [p for p in group["params"] if p._grad is not None]
+            params = [p for p in group["params"] if p._grad is not None and p._requires_grad]  # frozen ones stay where they are
             if params:
                 self.update(group, params)
         return loss

@@ -61,7 +61,7 @@ class Adafactor(Optimizer):
                 loss = closure()
         for group in self.param_groups:
             for p in group["params"]:
-                if p._grad is not None:
+                if p._grad is not None and p._requires_grad:
                     self.update(p, -p._grad if group["maximize"] else p._grad, group)
         return loss
 

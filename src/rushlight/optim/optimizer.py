@@ -13,6 +13,7 @@ from .. import _dtypes, _native
 from ..autograd.hooks import RemovableHandle
 from ..autograd.tensor import Tensor
 from ..ops.creation import tensor
+from .groups import table
 
 __all__ = ["Optimizer", "register_optimizer_step_pre_hook", "register_optimizer_step_post_hook", "required"]
 
@@ -265,6 +266,10 @@ class Optimizer:
     def step(self, closure=None):
         """One update of all parameters; subclasses define it."""
         raise NotImplementedError
+
+    def table(self, model=None) -> str:
+        """A line per parameter: group, learning rate, weight decay, frozen or not; with `model`, also who is in no group."""
+        return table(self, model)
 
     def add_param_group(self, param_group: dict) -> None:
         """Adds a group of parameters; options it does not name take their defaults.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import fnmatch
 import importlib
 import inspect
 import os
@@ -12,6 +11,7 @@ import sys
 from .. import nn, optim
 from ..autograd.grad_mode import no_grad
 from ..nn import init
+from ..optim.groups import matching, no_match
 from ..serialization import load
 from .models import BUNDLED
 from .recipe import Recipe, locate
@@ -155,11 +155,6 @@ def _class(module, name, base):
     return classes.get(name.lower().replace("_", "")), classes
 
 
-def _matching(named, patterns):
-    patterns = [patterns] if isinstance(patterns, str) else patterns
-    return {n: p for n, p in named.items() if any(fnmatch.fnmatchcase(n, pattern) for pattern in patterns)}
-
-
 def build_optimizer(recipe: Recipe, model: nn.Module):
     """The recipe's optimizer over the model's parameters: frozen ones left out, groups by name pattern, the first that
     matches; what no group matches forms the last one.
@@ -174,18 +169,18 @@ def build_optimizer(recipe: Recipe, model: nn.Module):
     options = [p for p in inspect.signature(cls).parameters if p not in ("self", "params")]
     left = dict(model.named_parameters())
     for pattern in spec.freeze:
-        frozen = _matching(left, pattern)
+        frozen = matching(left, pattern)
         if not frozen:
-            raise locate(recipe, ("optimizer", "freeze"), _no_match(pattern, left), pattern)
+            raise locate(recipe, ("optimizer", "freeze"), no_match(pattern, left), pattern)
         for name, parameter in frozen.items():
             parameter.requires_grad_(False)
             del left[name]
     groups = []
     for i, group in enumerate(spec.groups):
         where = ("optimizer", "groups", i)
-        chosen = _matching(left, group.match)
+        chosen = matching(left, group.match)
         if not chosen:
-            raise locate(recipe, (*where, "match"), _no_match(group.match, left))
+            raise locate(recipe, (*where, "match"), no_match(group.match, left))
         _check_options(recipe, where, group.options, options, cls)
         groups.append({"params": list(chosen.values()), **group.options})
         left = {n: p for n, p in left.items() if n not in chosen}
@@ -198,10 +193,6 @@ def build_optimizer(recipe: Recipe, model: nn.Module):
         return cls(groups, lr=spec.lr, **spec.options)
     except (TypeError, ValueError) as error:
         raise locate(recipe, ("optimizer",), f"{cls.__name__}: {error}") from error
-
-
-def _no_match(pattern, names):
-    return f"no parameter matches {pattern!r}; the model has {', '.join(list(names)[:12])}"
 
 
 def _check_options(recipe, where, given, options, cls):
