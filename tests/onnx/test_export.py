@@ -118,7 +118,8 @@ def test_parameters_keep_their_names():
     proto = rl.onnx.export(model, rl.randn(2, 3, 32, 32), input_names=["image"], output_names=["logits"])
     names = {t.name for t in proto.graph.initializer}
     assert {n for n, _ in model.named_parameters()} <= names
-    assert "stem.1.running_mean" in names
+    assert {"stem.1.running_mean", "stem.1.running_var", "layers.1.down.1.running_var"} <= names
+    assert {n for n in model.state_dict() if not n.endswith("num_batches_tracked")} <= names
     assert [i.name for i in proto.graph.input] == ["image"] and [o.name for o in proto.graph.output] == ["logits"]
     proto = rl.onnx.export(model, rl.randn(2, 3, 32, 32), export_params=False)
     assert "fc.weight" in {i.name for i in proto.graph.input} - {t.name for t in proto.graph.initializer}
@@ -174,6 +175,10 @@ FUNCTIONS = {
     "triangle": lambda x: x.tril() + x.triu(1),
     "flip": lambda x: x.flip(1),
     "cumsum": lambda x: x.cumsum(1),
+    "remainder": lambda x: x % 0.7 + x.fmod(0.7) + (x * 9).int() % 4,
+    "logic": lambda x: (x > 0).any(1) & (x > -1).all(1),
+    "sort": lambda x: x.sort(2)[0] + x.topk(4, 2, largest=True)[0],
+    "roll": lambda x: x.roll((1, -1), (1, 2)),
     "attention": lambda x: F.scaled_dot_product_attention(x, x, x),
     "einsum": lambda x: rl.einsum("bij,bkj->bik", x, x),
     "two outputs": lambda x: (x * 2, [x[:, 0]]),
@@ -204,7 +209,14 @@ def test_functions(name, opset):
         (nn.BatchNorm1d(4, affine=False), (3, 4, 5)),
         (nn.InstanceNorm2d(3, affine=True, track_running_stats=True), (2, 3, 4, 4)),
         (nn.GroupNorm(2, 4), (2, 4, 3, 3)),
+        (nn.InstanceNorm2d(3), (2, 3, 4, 4)),
+        (nn.BatchNorm2d(3, track_running_stats=False), (2, 3, 4, 4)),
         (nn.Upsample(scale_factor=2), (2, 3, 4, 4)),
+        (nn.Upsample((7, 3), mode="bilinear"), (2, 3, 4, 4)),
+        (nn.Upsample(9, mode="linear", align_corners=True), (2, 3, 4)),
+        (nn.Upsample(scale_factor=1.5, mode="bicubic"), (2, 3, 4, 4)),
+        (nn.ReflectionPad2d((1, 2, 0, 1)), (2, 3, 4, 4)),
+        (nn.Conv2d(3, 2, 3, padding=1, padding_mode="circular"), (2, 3, 4, 4)),
         (nn.PixelShuffle(2), (2, 4, 3, 3)),
         (nn.Bilinear(3, 3, 2), (2, 3)),
     ],
@@ -236,6 +248,23 @@ def test_transformer():
     proto = rl.onnx.export(model, x, input_names=["x"], dynamic_axes={"x": {0: "batch", 1: "time"}})
     for shape in ((3, 7, 8), (4, 2, 8)):
         expect(model, proto, rl.randn(*shape))
+
+
+def test_masked_attention():
+    """A causal mask is a constant of the graph; the decoder takes two inputs."""
+    mask = nn.Transformer.generate_square_subsequent_mask(5)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
+    check(Calling(layer, lambda m, x: m(x, src_mask=mask, is_causal=True)), rl.randn(2, 5, 8))
+    check(nn.Transformer(8, 2, 1, 1, 16, batch_first=True), rl.randn(2, 5, 8), rl.randn(2, 4, 8))
+
+
+class Calling(nn.Module):
+    def __init__(self, inner, call):
+        super().__init__()
+        self.inner, self.call = inner, call
+
+    def forward(self, x):
+        return self.call(self.inner, x)
 
 
 def test_dynamic_image_size():
@@ -277,6 +306,14 @@ def test_data_dependence_is_an_error():
     assert "depends on the input" in error(lambda x: x * x.sum().item(), x)
     assert "depends on the input" in error(lambda x: x + rl.randn(3, 4), x)
     assert "depends on the input" in error(lambda x: x * x.size(0), x, dynamic_axes={"x": [0]}, input_names=["x"])
+
+    def into_a_constant(x):
+        y = rl.zeros_like(x)
+        y[:] = x
+        return y
+
+    assert "depends on the input" in error(into_a_constant, x)
+    assert "depends on the input" in error(into_a_constant, rl.arange(6))
 
     def through_a_view(x):
         y = x * 2

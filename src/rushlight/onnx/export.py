@@ -1,6 +1,6 @@
 """`export`: two recordings of a model become one ONNX graph.
 
-The model runs twice, with other sizes along the dynamic axes and other values of the float inputs. What differs between the
+The model runs twice, with other sizes along the dynamic axes and other values of the inputs. What differs between the
 recordings is what depends on the input: a size that differs is computed in the graph, a constant or argument that differs
 cannot be exported and is an error.
 """
@@ -146,8 +146,9 @@ def _record(model, args, kwargs, sizes, turn):
             for j, d in places:
                 if i == j:
                     x = _resized(x, d, size[turn])
-        if turn and x.dtype.is_floating_point and x.numel():
-            x = x.flip(tuple(range(x.ndim))) * 0.75 + 0.125
+        if turn and x.numel():  # other values; of integers, which may be positions, only another order
+            x = x.flip(tuple(range(x.ndim)))
+            x = x * 0.75 + 0.125 if x.dtype.is_floating_point else x
         inputs.append(x)
         return x
 
@@ -184,6 +185,8 @@ class _Builder:
         g, helper = self.g, self.onnx.helper
         self.state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self.used = {}
+        g.running_variance = self._running_variance
+        self.model = model
         inputs = []
         for i, name in enumerate(input_names):
             self.names["input", i] = name
@@ -254,6 +257,19 @@ class _Builder:
             raise ExportError(f"{where}: uses a result of {self.first.calls[value[1]].name} that has no ONNX form")
         return Ref(name, dims, dtype)
 
+    def _running_variance(self, mean, rstd):
+        """(name, epsilon) of the variance beside a `running_mean`, if `rstd` was computed from it."""
+        path, _, last = mean.rpartition("running_mean")
+        module = self.model.get_submodule(path.rstrip(".")) if path + "running_mean" == mean and not last else None
+        name, epsilon = path + "running_var", getattr(module, "eps", None)
+        if epsilon is None or name not in self.state or rstd not in self.g.initializers:
+            return None
+        known = self.onnx.numpy_helper.to_array(self.g.initializers[rstd])
+        if not np.allclose(1 / np.sqrt(self.state[name].numpy() + epsilon), known, rtol=1e-5):
+            return None
+        self.used[name] = self.state[name]
+        return name, epsilon
+
     def _constant(self, value, other, dims, dtype, where):
         a, b = self.first.constants[value[1]], self.second.constants[other[1]]
         small = a[tuple(slice(0, 1) if isinstance(d, Dynamic) else slice(None) for d in dims)]
@@ -297,4 +313,4 @@ class _Builder:
 
 
 # Their last arguments are memory for statistics, not values.
-SCRATCH = {"layer_norm", "group_norm", "rms_norm"}
+SCRATCH = {"layer_norm", "group_norm", "rms_norm", "batch_norm"}
