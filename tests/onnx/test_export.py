@@ -274,6 +274,16 @@ def test_dynamic_image_size():
     expect(model, proto, rl.randn(3, 3, 12, 10))
 
 
+def test_positions_from_the_end():
+    """Positions counted from the end of a dynamic axis stay there; others that depend on its size are errors."""
+    fn = Lambda(lambda x: (x[:, -1], x[:, :-1], x[:, -2:], x[:, 1:-1], x[:, ::2], x[:, 0]))
+    options = {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch", 1: "time"}}}
+    proto = rl.onnx.export(fn, rl.randn(2, 5, 3), **options)
+    for shape in ((2, 5, 3), (3, 8, 3), (1, 3, 3)):
+        expect(fn, proto, rl.randn(*shape))
+    assert "depends on the input" in error(lambda x: x[:, x.size(1) // 2], rl.randn(2, 5, 3), **options)
+
+
 def test_files_and_names(tmp_path):
     """A path or a file object; dynamic axes carry their names."""
     model, x = nn.Linear(3, 2), rl.randn(4, 3)

@@ -18,7 +18,7 @@ from .._version import __version__
 from ..autograd.tensor import Tensor
 from ..ops.shape import cat
 from .graph import Dynamic, Graph, Ref, Result
-from .lowerings import LOWERINGS, SIZES
+from .lowerings import LOWERINGS, POSITIONS, SIZES
 from .trace import ExportError, Trace
 
 __all__ = ["export"]
@@ -113,7 +113,7 @@ def _dynamic(names, inputs, output_names, dynamic_axes):
         if len(found) > 1:
             raise RuntimeError(f"the dynamic axis {label!r} has different sizes: {sorted(found)}")
         size = max(found.pop(), 2)  # a size of 1 broadcasts, and is not what the axis will be
-        out.append((label, size, size + 1 + k, where))
+        out.append((label, size, size + 3 + k, where))  # far enough apart that size // 2 differs too
     return out
 
 
@@ -154,7 +154,12 @@ def _record(model, args, kwargs, sizes, turn):
 
     args = [prepare(x) for x in args]
     kwargs = {k: prepare(x) for k, x in kwargs.items()}
-    return Trace(model).run(args, kwargs, inputs)
+    try:
+        return Trace(model).run(args, kwargs, inputs)
+    except Exception as e:
+        if turn:
+            e.add_note(f"(in the second recording, with inputs of shape {', '.join(str(list(x.shape)) for x in inputs)})")
+        raise
 
 
 def _compare(first, second):
@@ -281,6 +286,14 @@ class _Builder:
             name = self.g.node("Cast", name, to=self.g.type_of(dtype))
         return name if small.shape == a.shape else self.g.expand(name, small.shape, dims)
 
+    @staticmethod
+    def _attribute(key, a, b, where):
+        if key in SIZES or a is b or a == b:
+            return a
+        if key in POSITIONS:
+            return Dynamic(a, b)
+        raise ExportError(f"{where}: the argument {key} depends on the input")
+
     def _lower(self, i):
         a, b = self.first.calls[i], self.second.calls[i]
         where = f"{a.path}: {a.name}"
@@ -288,11 +301,7 @@ class _Builder:
         if lowering is None:
             raise ExportError(f"{where} has no ONNX lowering")
         self.g.prefix = "/" + a.path.replace(".", "/")
-        for key, v in a.attrs.items():
-            if key not in SIZES and not isinstance(v, tuple | type(None)) and v is not b.attrs[key] and v != b.attrs[key]:
-                raise ExportError(f"{where}: the argument {key} depends on the input")
-            if key not in SIZES and isinstance(v, tuple) and v != b.attrs[key]:
-                raise ExportError(f"{where}: the argument {key} depends on the input")
+        attrs = {key: self._attribute(key, v, b.attrs[key], where) for key, v in a.attrs.items()}
         results = [Result(_dims(s, s2), dtype) for (s, dtype), (s2, _) in zip(a.outs, b.outs, strict=True)]
         inputs = []
         for value, other, sa, sb in zip(a.args, b.args, a.specs, b.specs, strict=True):
@@ -305,7 +314,7 @@ class _Builder:
             else:
                 inputs.append(self._ref(value, other, _dims(sa[0], sb[0]), sa[1], where))
         try:
-            names = lowering(self.g, results if len(results) > 1 else results[0], *inputs, **a.attrs)
+            names = lowering(self.g, results if len(results) > 1 else results[0], *inputs, **attrs)
         except ExportError as e:
             raise ExportError(f"{where}: {e}") from None
         for k, name in enumerate(names if isinstance(names, (list, tuple)) else [names]):

@@ -14,10 +14,12 @@ from . import pointwise as _pointwise  # noqa: F401 - fills the table too
 from .graph import Dynamic, Ref
 from .table import LOWERINGS, lower
 
-__all__ = ["LOWERINGS", "SIZES"]
+__all__ = ["LOWERINGS", "POSITIONS", "SIZES"]
 
 # Arguments that repeat what the dims say, or that a lowering checks itself; others must not depend on the input.
 SIZES = {"shape", "size", "sizes", "length", "tables"}
+# These may differ between the recordings; the lowering then gets both.
+POSITIONS = {"start", "index"}
 
 
 # -- products ----------------------------------------------------------------------------------------------------------------
@@ -294,21 +296,33 @@ def _repeat(g, out, x, *, sizes):
     return g.node("Tile", y, g.sizes(counts))
 
 
+def _place(g, positions, sizes):
+    """A position that is the same in both recordings, or as far from the end."""
+    if positions[0] == positions[1]:
+        return positions[0]
+    if positions[0] - sizes[0] != positions[1] - sizes[1]:
+        raise g.error("a position depends on the input")
+    return positions[0] - sizes[0] or np.iinfo(np.int64).max
+
+
+def _pair(d):
+    return d if isinstance(d, Dynamic) else (d, d)
+
+
 @lower("slice")
 def _slice(g, out, x, *, dim, start, length, step):
-    old, new = x.dims[dim], out.dims[dim]
-    if isinstance(new, Dynamic):  # up to the end, or not at all in terms of fixed positions
-        if not isinstance(old, Dynamic) or any(n != -((start - o) // step) for n, o in zip(new, old, strict=True)):
-            raise g.error("where a slice ends depends on the input")
+    sizes, starts, lengths = _pair(x.dims[dim]), _pair(start), _pair(out.dims[dim])
+    if all(n == -((s - size) // step) for n, s, size in zip(lengths, starts, sizes, strict=True)):
         end = np.iinfo(np.int64).max
     else:
-        end = start + (length - 1) * step + 1 if length else start
-    return g.node("Slice", x, g.const([start]), g.const([end]), g.const([dim]), g.const([step]))
+        ends = [s + (n - 1) * step + 1 if n else s for s, n in zip(starts, lengths, strict=True)]
+        end = _place(g, ends, sizes)
+    return g.node("Slice", x, g.const([_place(g, starts, sizes)]), g.const([end]), g.const([dim]), g.const([step]))
 
 
 @lower("select")
 def _select(g, out, x, *, dim, index):
-    return g.node("Gather", x, g.const(index), axis=dim)
+    return g.node("Gather", x, g.const(_place(g, _pair(index), _pair(x.dims[dim]))), axis=dim)
 
 
 @lower("unbind")
