@@ -29,8 +29,6 @@ class _Alias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         except ModuleNotFoundError:
             found = None
         if found is None:
-            if name == "torchvision":  # without one of our own, the real one may work on arrays and images
-                return None
             raise ModuleNotFoundError(f"rushlight has no {name}", name=name)
         return importlib.util.spec_from_loader(name, self, is_package=found.submodule_search_locations is not None)
 
