@@ -13,6 +13,7 @@ import pytest
 import rushlight as rl
 from rushlight import nn
 from rushlight.nn import functional as F
+from rushlight.vision import models
 
 
 def run(proto, *inputs):
@@ -110,6 +111,12 @@ def test_image_classifiers(model, shape, opset):
             m.running_mean.normal_()
             m.running_var.uniform_(0.5, 2)
     check(model, rl.randn(*shape), opset=opset)
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "densenet121", "squeezenet1_1"])
+def test_vision_models(name):
+    """The models of `vision` export, whatever the batch."""
+    check(getattr(models, name)(num_classes=7), rl.randn(1, 3, 64, 64))
 
 
 def test_parameters_keep_their_names():
