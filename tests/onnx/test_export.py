@@ -13,6 +13,7 @@ import pytest
 import rushlight as rl
 from rushlight import nn
 from rushlight.nn import functional as F
+from rushlight.vision import models
 
 
 def run(proto, *inputs):
@@ -112,13 +113,20 @@ def test_image_classifiers(model, shape, opset):
     check(model, rl.randn(*shape), opset=opset)
 
 
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v2", "densenet121", "squeezenet1_1"])
+def test_vision_models(name):
+    """The models of `vision` export, whatever the batch."""
+    check(getattr(models, name)(num_classes=7), rl.randn(1, 3, 64, 64))
+
+
 def test_parameters_keep_their_names():
     """Initializers are named as in the state dict; without export_params they are inputs."""
     model = ResNet()
     proto = rl.onnx.export(model, rl.randn(2, 3, 32, 32), input_names=["image"], output_names=["logits"])
     names = {t.name for t in proto.graph.initializer}
     assert {n for n, _ in model.named_parameters()} <= names
-    assert "stem.1.running_mean" in names
+    assert {"stem.1.running_mean", "stem.1.running_var", "layers.1.down.1.running_var"} <= names
+    assert {n for n in model.state_dict() if not n.endswith("num_batches_tracked")} <= names
     assert [i.name for i in proto.graph.input] == ["image"] and [o.name for o in proto.graph.output] == ["logits"]
     proto = rl.onnx.export(model, rl.randn(2, 3, 32, 32), export_params=False)
     assert "fc.weight" in {i.name for i in proto.graph.input} - {t.name for t in proto.graph.initializer}
@@ -174,6 +182,10 @@ FUNCTIONS = {
     "triangle": lambda x: x.tril() + x.triu(1),
     "flip": lambda x: x.flip(1),
     "cumsum": lambda x: x.cumsum(1),
+    "remainder": lambda x: x % 0.7 + x.fmod(0.7) + (x * 9).int() % 4,
+    "logic": lambda x: (x > 0).any(1) & (x > -1).all(1),
+    "sort": lambda x: x.sort(2)[0] + x.topk(4, 2, largest=True)[0],
+    "roll": lambda x: x.roll((1, -1), (1, 2)),
     "attention": lambda x: F.scaled_dot_product_attention(x, x, x),
     "einsum": lambda x: rl.einsum("bij,bkj->bik", x, x),
     "two outputs": lambda x: (x * 2, [x[:, 0]]),
@@ -204,7 +216,14 @@ def test_functions(name, opset):
         (nn.BatchNorm1d(4, affine=False), (3, 4, 5)),
         (nn.InstanceNorm2d(3, affine=True, track_running_stats=True), (2, 3, 4, 4)),
         (nn.GroupNorm(2, 4), (2, 4, 3, 3)),
+        (nn.InstanceNorm2d(3), (2, 3, 4, 4)),
+        (nn.BatchNorm2d(3, track_running_stats=False), (2, 3, 4, 4)),
         (nn.Upsample(scale_factor=2), (2, 3, 4, 4)),
+        (nn.Upsample((7, 3), mode="bilinear"), (2, 3, 4, 4)),
+        (nn.Upsample(9, mode="linear", align_corners=True), (2, 3, 4)),
+        (nn.Upsample(scale_factor=1.5, mode="bicubic"), (2, 3, 4, 4)),
+        (nn.ReflectionPad2d((1, 2, 0, 1)), (2, 3, 4, 4)),
+        (nn.Conv2d(3, 2, 3, padding=1, padding_mode="circular"), (2, 3, 4, 4)),
         (nn.PixelShuffle(2), (2, 4, 3, 3)),
         (nn.Bilinear(3, 3, 2), (2, 3)),
     ],
@@ -238,11 +257,38 @@ def test_transformer():
         expect(model, proto, rl.randn(*shape))
 
 
+def test_masked_attention():
+    """A causal mask is a constant of the graph; the decoder takes two inputs."""
+    mask = nn.Transformer.generate_square_subsequent_mask(5)
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=True)
+    check(Calling(layer, lambda m, x: m(x, src_mask=mask, is_causal=True)), rl.randn(2, 5, 8))
+    check(nn.Transformer(8, 2, 1, 1, 16, batch_first=True), rl.randn(2, 5, 8), rl.randn(2, 4, 8))
+
+
+class Calling(nn.Module):
+    def __init__(self, inner, call):
+        super().__init__()
+        self.inner, self.call = inner, call
+
+    def forward(self, x):
+        return self.call(self.inner, x)
+
+
 def test_dynamic_image_size():
     """Height and width may vary where the ops allow it."""
     model = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     proto = rl.onnx.export(model, rl.randn(1, 3, 8, 8), dynamic_axes={"input": {0: "n", 2: "h", 3: "w"}})
     expect(model, proto, rl.randn(3, 3, 12, 10))
+
+
+def test_positions_from_the_end():
+    """Positions counted from the end of a dynamic axis stay there; others that depend on its size are errors."""
+    fn = Lambda(lambda x: (x[:, -1], x[:, :-1], x[:, -2:], x[:, 1:-1], x[:, ::2], x[:, 0]))
+    options = {"input_names": ["x"], "dynamic_axes": {"x": {0: "batch", 1: "time"}}}
+    proto = rl.onnx.export(fn, rl.randn(2, 5, 3), **options)
+    for shape in ((2, 5, 3), (3, 8, 3), (1, 3, 3)):
+        expect(fn, proto, rl.randn(*shape))
+    assert "depends on the input" in error(lambda x: x[:, x.size(1) // 2], rl.randn(2, 5, 3), **options)
 
 
 def test_files_and_names(tmp_path):
@@ -277,6 +323,14 @@ def test_data_dependence_is_an_error():
     assert "depends on the input" in error(lambda x: x * x.sum().item(), x)
     assert "depends on the input" in error(lambda x: x + rl.randn(3, 4), x)
     assert "depends on the input" in error(lambda x: x * x.size(0), x, dynamic_axes={"x": [0]}, input_names=["x"])
+
+    def into_a_constant(x):
+        y = rl.zeros_like(x)
+        y[:] = x
+        return y
+
+    assert "depends on the input" in error(into_a_constant, x)
+    assert "depends on the input" in error(into_a_constant, rl.arange(6))
 
     def through_a_view(x):
         y = x * 2

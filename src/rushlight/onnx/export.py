@@ -1,6 +1,6 @@
 """`export`: two recordings of a model become one ONNX graph.
 
-The model runs twice, with other sizes along the dynamic axes and other values of the float inputs. What differs between the
+The model runs twice, with other sizes along the dynamic axes and other values of the inputs. What differs between the
 recordings is what depends on the input: a size that differs is computed in the graph, a constant or argument that differs
 cannot be exported and is an error.
 """
@@ -18,7 +18,7 @@ from .._version import __version__
 from ..autograd.tensor import Tensor
 from ..ops.shape import cat
 from .graph import Dynamic, Graph, Ref, Result
-from .lowerings import LOWERINGS, SIZES
+from .lowerings import LOWERINGS, POSITIONS, SIZES
 from .trace import ExportError, Trace
 
 __all__ = ["export"]
@@ -113,7 +113,7 @@ def _dynamic(names, inputs, output_names, dynamic_axes):
         if len(found) > 1:
             raise RuntimeError(f"the dynamic axis {label!r} has different sizes: {sorted(found)}")
         size = max(found.pop(), 2)  # a size of 1 broadcasts, and is not what the axis will be
-        out.append((label, size, size + 1 + k, where))
+        out.append((label, size, size + 3 + k, where))  # far enough apart that size // 2 differs too
     return out
 
 
@@ -146,14 +146,20 @@ def _record(model, args, kwargs, sizes, turn):
             for j, d in places:
                 if i == j:
                     x = _resized(x, d, size[turn])
-        if turn and x.dtype.is_floating_point and x.numel():
-            x = x.flip(tuple(range(x.ndim))) * 0.75 + 0.125
+        if turn and x.numel():  # other values; of integers, which may be positions, only another order
+            x = x.flip(tuple(range(x.ndim)))
+            x = x * 0.75 + 0.125 if x.dtype.is_floating_point else x
         inputs.append(x)
         return x
 
     args = [prepare(x) for x in args]
     kwargs = {k: prepare(x) for k, x in kwargs.items()}
-    return Trace(model).run(args, kwargs, inputs)
+    try:
+        return Trace(model).run(args, kwargs, inputs)
+    except Exception as e:
+        if turn:
+            e.add_note(f"(in the second recording, with inputs of shape {', '.join(str(list(x.shape)) for x in inputs)})")
+        raise
 
 
 def _compare(first, second):
@@ -184,6 +190,8 @@ class _Builder:
         g, helper = self.g, self.onnx.helper
         self.state = {**dict(model.named_parameters()), **dict(model.named_buffers())}
         self.used = {}
+        g.running_variance = self._running_variance
+        self.model = model
         inputs = []
         for i, name in enumerate(input_names):
             self.names["input", i] = name
@@ -254,6 +262,19 @@ class _Builder:
             raise ExportError(f"{where}: uses a result of {self.first.calls[value[1]].name} that has no ONNX form")
         return Ref(name, dims, dtype)
 
+    def _running_variance(self, mean, rstd):
+        """(name, epsilon) of the variance beside a `running_mean`, if `rstd` was computed from it."""
+        path, _, last = mean.rpartition("running_mean")
+        module = self.model.get_submodule(path.rstrip(".")) if path + "running_mean" == mean and not last else None
+        name, epsilon = path + "running_var", getattr(module, "eps", None)
+        if epsilon is None or name not in self.state or rstd not in self.g.initializers:
+            return None
+        known = self.onnx.numpy_helper.to_array(self.g.initializers[rstd])
+        if not np.allclose(1 / np.sqrt(self.state[name].numpy() + epsilon), known, rtol=1e-5):
+            return None
+        self.used[name] = self.state[name]
+        return name, epsilon
+
     def _constant(self, value, other, dims, dtype, where):
         a, b = self.first.constants[value[1]], self.second.constants[other[1]]
         small = a[tuple(slice(0, 1) if isinstance(d, Dynamic) else slice(None) for d in dims)]
@@ -265,6 +286,14 @@ class _Builder:
             name = self.g.node("Cast", name, to=self.g.type_of(dtype))
         return name if small.shape == a.shape else self.g.expand(name, small.shape, dims)
 
+    @staticmethod
+    def _attribute(key, a, b, where):
+        if key in SIZES or a is b or a == b:
+            return a
+        if key in POSITIONS:
+            return Dynamic(a, b)
+        raise ExportError(f"{where}: the argument {key} depends on the input")
+
     def _lower(self, i):
         a, b = self.first.calls[i], self.second.calls[i]
         where = f"{a.path}: {a.name}"
@@ -272,11 +301,7 @@ class _Builder:
         if lowering is None:
             raise ExportError(f"{where} has no ONNX lowering")
         self.g.prefix = "/" + a.path.replace(".", "/")
-        for key, v in a.attrs.items():
-            if key not in SIZES and not isinstance(v, tuple | type(None)) and v is not b.attrs[key] and v != b.attrs[key]:
-                raise ExportError(f"{where}: the argument {key} depends on the input")
-            if key not in SIZES and isinstance(v, tuple) and v != b.attrs[key]:
-                raise ExportError(f"{where}: the argument {key} depends on the input")
+        attrs = {key: self._attribute(key, v, b.attrs[key], where) for key, v in a.attrs.items()}
         results = [Result(_dims(s, s2), dtype) for (s, dtype), (s2, _) in zip(a.outs, b.outs, strict=True)]
         inputs = []
         for value, other, sa, sb in zip(a.args, b.args, a.specs, b.specs, strict=True):
@@ -289,7 +314,7 @@ class _Builder:
             else:
                 inputs.append(self._ref(value, other, _dims(sa[0], sb[0]), sa[1], where))
         try:
-            names = lowering(self.g, results if len(results) > 1 else results[0], *inputs, **a.attrs)
+            names = lowering(self.g, results if len(results) > 1 else results[0], *inputs, **attrs)
         except ExportError as e:
             raise ExportError(f"{where}: {e}") from None
         for k, name in enumerate(names if isinstance(names, (list, tuple)) else [names]):
@@ -297,4 +322,4 @@ class _Builder:
 
 
 # Their last arguments are memory for statistics, not values.
-SCRATCH = {"layer_norm", "group_norm", "rms_norm"}
+SCRATCH = {"layer_norm", "group_norm", "rms_norm", "batch_norm"}

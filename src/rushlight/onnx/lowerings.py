@@ -14,10 +14,12 @@ from . import pointwise as _pointwise  # noqa: F401 - fills the table too
 from .graph import Dynamic, Ref
 from .table import LOWERINGS, lower
 
-__all__ = ["LOWERINGS", "SIZES"]
+__all__ = ["LOWERINGS", "POSITIONS", "SIZES"]
 
 # Arguments that repeat what the dims say, or that a lowering checks itself; others must not depend on the input.
 SIZES = {"shape", "size", "sizes", "length", "tables"}
+# These may differ between the recordings; the lowering then gets both.
+POSITIONS = {"start", "index"}
 
 
 # -- products ----------------------------------------------------------------------------------------------------------------
@@ -137,15 +139,40 @@ lower("adaptive_avg_pool2d", "adaptive_avg_pool3d")(_adaptive("AveragePool"))
 lower("adaptive_max_pool2d", "adaptive_max_pool3d")(_adaptive("MaxPool"))
 
 
-def _upsample_nearest(g, out, x, *, tables, sizes):
-    scales = [b / a for a, b in zip(x.shape, out.shape, strict=True)]
-    if any(isinstance(d, Dynamic) for d in x.dims[2:]) or any(s != int(s) for s in scales):
-        raise g.error("only fixed sizes and whole factors can be exported")
-    return g.node("Resize", x, "", g.const(scales, np.float32), mode="nearest", nearest_mode="floor",
-                  coordinate_transformation_mode="asymmetric")  # fmt: skip
+def _upsample(g, out, x, *, tables, sizes):
+    """Every mode is a weighted sum of positions along each dimension: a product with a matrix."""
+    rank, y = len(tables), x
+    for k, (position, weight) in enumerate(tables):
+        axis, size = x.ndim - rank + k, sizes[k]
+        if isinstance(x.dims[axis], Dynamic):
+            raise g.error("dynamic sizes cannot be interpolated")
+        matrix = np.zeros((len(position), size))
+        np.add.at(matrix, (np.arange(len(position))[:, None], position.numpy()), weight.numpy())
+        order = list(range(x.ndim))
+        order[axis], order[-1] = order[-1], order[axis]
+        last = axis == x.ndim - 1
+        y = y if last else g.node("Transpose", y, perm=order)
+        y = g.node("MatMul", y, g.const(matrix.T, out.dtype))
+        y = y if last else g.node("Transpose", y, perm=order)
+    return y
 
 
-lower(*(f"upsample_nearest{kind}{rank}d" for rank in (1, 2, 3) for kind in ("", "_exact")))(_upsample_nearest)
+lower(*(f"upsample_{kind}{rank}d" for rank in (1, 2, 3) for kind in ("nearest", "nearest_exact")))(_upsample)
+lower("upsample_linear1d", "upsample_bilinear2d", "upsample_trilinear3d", "upsample_bicubic2d", "upsample_bilinear2d_aa",
+      "upsample_bicubic2d_aa")(_upsample)  # fmt: skip
+
+
+def _pad_by_position(g, out, x, *, tables, sizes):
+    y = x
+    for k, table in enumerate(tables):
+        axis = x.ndim - len(tables) + k
+        if isinstance(x.dims[axis], Dynamic):
+            raise g.error("dynamic sizes cannot be padded like this")
+        y = g.node("Gather", y, g.const(table.numpy()), axis=axis)
+    return y
+
+
+lower("circular_pad", *(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)))(_pad_by_position)
 
 
 @lower("pixel_shuffle")
@@ -167,12 +194,23 @@ def _vector(g, x, n, value, dtype):
 
 
 @lower("batch_norm_eval")
-def _batch_norm(g, out, x, w, b, mean, rstd):
+def _batch_norm_eval(g, out, x, w, b, mean, rstd):
     n = x.shape[1]
-    # The reciprocal deviation is what the op takes; epsilon is in it.
-    variance = g.node("Reciprocal", g.node("Mul", rstd, rstd))
+    # The op takes the reciprocal deviation. The state has the variance, which keeps its name in the file.
+    variance, epsilon = g.running_variance(mean.name, rstd.name) or (g.node("Reciprocal", g.node("Mul", rstd, rstd)), 0.0)
     return g.node("BatchNormalization", x, _vector(g, w, n, 1, out.dtype), _vector(g, b, n, 0, out.dtype), mean, variance,
-                  epsilon=0.0)  # fmt: skip
+                  epsilon=epsilon)  # fmt: skip
+
+
+@lower("batch_norm")
+def _batch_norm(g, out, x, w, b, *, eps):
+    axes = [0, *range(2, x.ndim)]
+    c = g.node("Sub", x, g.reduce("ReduceMean", x, axes, True))
+    variance = g.reduce("ReduceMean", g.node("Mul", c, c), axes, True)
+    y = g.node("Div", c, g.node("Sqrt", g.node("Add", variance, g.const(eps, out.dtype))))
+    shape = g.const([1, -1] + [1] * (x.ndim - 2))
+    y = y if w is None else g.node("Mul", y, g.node("Reshape", w, shape))
+    return y if b is None else g.node("Add", y, g.node("Reshape", b, shape))
 
 
 def _row_axes(g, x, w, n):
@@ -258,21 +296,33 @@ def _repeat(g, out, x, *, sizes):
     return g.node("Tile", y, g.sizes(counts))
 
 
+def _place(g, positions, sizes):
+    """A position that is the same in both recordings, or as far from the end."""
+    if positions[0] == positions[1]:
+        return positions[0]
+    if positions[0] - sizes[0] != positions[1] - sizes[1]:
+        raise g.error("a position depends on the input")
+    return positions[0] - sizes[0] or np.iinfo(np.int64).max
+
+
+def _pair(d):
+    return d if isinstance(d, Dynamic) else (d, d)
+
+
 @lower("slice")
 def _slice(g, out, x, *, dim, start, length, step):
-    old, new = x.dims[dim], out.dims[dim]
-    if isinstance(new, Dynamic):  # up to the end, or not at all in terms of fixed positions
-        if not isinstance(old, Dynamic) or any(n != -((start - o) // step) for n, o in zip(new, old, strict=True)):
-            raise g.error("where a slice ends depends on the input")
+    sizes, starts, lengths = _pair(x.dims[dim]), _pair(start), _pair(out.dims[dim])
+    if all(n == -((s - size) // step) for n, s, size in zip(lengths, starts, sizes, strict=True)):
         end = np.iinfo(np.int64).max
     else:
-        end = start + (length - 1) * step + 1 if length else start
-    return g.node("Slice", x, g.const([start]), g.const([end]), g.const([dim]), g.const([step]))
+        ends = [s + (n - 1) * step + 1 if n else s for s, n in zip(starts, lengths, strict=True)]
+        end = _place(g, ends, sizes)
+    return g.node("Slice", x, g.const([_place(g, starts, sizes)]), g.const([end]), g.const([dim]), g.const([step]))
 
 
 @lower("select")
 def _select(g, out, x, *, dim, index):
-    return g.node("Gather", x, g.const(index), axis=dim)
+    return g.node("Gather", x, g.const(_place(g, _pair(index), _pair(x.dims[dim]))), axis=dim)
 
 
 @lower("unbind")
@@ -303,6 +353,19 @@ def _flip(g, out, x, *, dims):
 
 for _name, _upper in {"tril": 0, "triu": 1}.items():
     LOWERINGS[_name] = lambda g, out, x, *, diagonal, upper=_upper: g.node("Trilu", x, g.const(diagonal), upper=upper)
+
+
+@lower("roll")
+def _roll(g, out, x, *, shifts, dims):
+    y, far = x, np.iinfo(np.int64).max
+    for shift, d in zip(shifts, dims, strict=True):
+        if isinstance(x.dims[d], Dynamic):
+            raise g.error("a dynamic size cannot be rolled")
+        k = -shift % x.shape[d] if x.shape[d] else 0
+        if k:
+            tail = g.node("Slice", y, g.const([k]), g.const([far]), g.const([d]))
+            y = g.node("Concat", tail, g.node("Slice", y, g.const([0]), g.const([k]), g.const([d])), axis=d)
+    return g.node("Identity", y)
 
 
 # -- indices -----------------------------------------------------------------------------------------------------------------------
@@ -372,6 +435,19 @@ LOWERINGS["var"], LOWERINGS["std"] = _variance(False, False), _variance(True, Fa
 LOWERINGS["var_mean"] = _variance(False, True)
 
 
+def _logic(kind):
+    def run(g, out, x, *, dim, keepdim):
+        if out.dtype.name != "bool":
+            raise g.error("uint8 cannot be exported")
+        flags = g.node("Cast", g.cast(x, out.dtype), to=g.onnx.TensorProto.INT32)
+        return g.node("Cast", g.reduce(kind, flags, _axes(x, dim), keepdim), to=g.onnx.TensorProto.BOOL)
+
+    return run
+
+
+LOWERINGS["all"], LOWERINGS["any"] = _logic("ReduceMin"), _logic("ReduceMax")
+
+
 @lower("vector_norm")
 def _norm(g, out, x, *, p, dim, keepdim):
     if p not in (1, 2):
@@ -405,6 +481,13 @@ LOWERINGS["min_dim"] = _extreme("ReduceMin", "ArgMin")
 @lower("cumsum")
 def _cumsum(g, out, x, *, dim, reverse):
     return g.node("CumSum", x, g.const(dim), reverse=int(reverse))
+
+
+@lower("sort")
+def _sort(g, out, x, *, dim, descending):
+    if not x.ndim or isinstance(x.dims[dim], Dynamic):
+        raise g.error("a dynamic size cannot be sorted")
+    return g.node("TopK", x, g.const([x.shape[dim]]), axis=dim, largest=int(descending), outputs=2)
 
 
 @lower("topk")

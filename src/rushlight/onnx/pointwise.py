@@ -95,6 +95,19 @@ def _floor_divide(g, out, a, b):
     return g.node("Floor", _div(g, out, a, b))
 
 
+@lower("remainder")
+def _remainder(g, out, a, b):
+    a, b = g.cast(a, out.dtype), g.cast(b, out.dtype)
+    if not out.dtype.is_floating_point:
+        return g.node("Mod", a, b)
+    return g.node("Sub", a, g.node("Mul", g.node("Floor", g.node("Div", a, b)), b))
+
+
+@lower("fmod")
+def _fmod(g, out, a, b):
+    return g.node("Mod", g.cast(a, out.dtype), g.cast(b, out.dtype), fmod=1)
+
+
 @lower("pow")
 def _pow(g, out, a, b):
     return g.node("Pow", g.cast(a, out.dtype), g.cast(b, out.dtype))
