@@ -41,7 +41,8 @@ struct Products {
   int64_t weight_size(const Phase<T>& f) const { return is_direct() ? M * f.K : PanelShape(M, f.K).size(); }
 
   // Row panels [p0, p1) and pixels [j0, j1) of image n (the first, if `px` holds several), group g.
-  void rows(const Phase<T>& f, const Pixels& px, int64_t n, int64_t g, const T* padded, int64_t p0, int64_t p1, int64_t j0, int64_t j1) const {
+  void rows(const Phase<T>& f, const Pixels& px, int64_t n, int64_t g, const T* padded, int64_t p0, int64_t p1,
+            int64_t j0, int64_t j1) const {
     T* out = dst + (n * G + g) * M * dst_plane;
     const T* b = bias ? bias + g * M : nullptr;
     const T* w = f.weights + g * weight_size(f);
@@ -127,8 +128,8 @@ struct Products {
       const int64_t cuts = phases[f].K ? std::min(panels, (wanted + blocks - 1) / blocks) : 1;
       parallel_for(items * blocks * cuts, [&](int64_t job) {
         const int64_t i = job / (blocks * cuts), cut = job / blocks % cuts, j = job % blocks * step;
-        rows(phases[f], px, n0 + (together ? 0 : i / G), i % G, padded + i * size, panels * cut / cuts, panels * (cut + 1) / cuts, j,
-             std::min(total, j + step));
+        rows(phases[f], px, n0 + (together ? 0 : i / G), i % G, padded + i * size, panels * cut / cuts,
+             panels * (cut + 1) / cuts, j, std::min(total, j + step));
       });
     }
   }

@@ -182,7 +182,8 @@ void scatter_planes(const Call& c, int rank) {
       if (where[k] < 0 || where[k] >= out.size) {
         std::string size = std::to_string(out.n[1]) + "x" + std::to_string(out.n[2]);
         if (rank == 3) size = std::to_string(out.n[0]) + "x" + size;
-        throw std::runtime_error("Found an invalid max index: " + std::to_string(where[k]) + " (output volumes are of size " + size + ")");
+        throw std::runtime_error("Found an invalid max index: " + std::to_string(where[k]) +
+                                 " (output volumes are of size " + size + ")");
       }
       x[where[k]] = g[k];
     }

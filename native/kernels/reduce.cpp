@@ -308,10 +308,47 @@ RL_KERNEL(min_dim, 2, reduce_shape_pair, min_dim_run)
 
 // ---- variance ---------------------------------------------------------------------------------------------------
 
-// var_mean(x, mask, keepdim, correction): two passes, so no cancellation.
+// var_mean(x, mask, keepdim, correction): two passes in double precision, so no cancellation.
 void var_mean_infer(const Call& c, Meta* m) {
   reduce_shape(c, m);
   reduce_shape(c, m + 1);
+}
+
+// Sums of x and of x * x over the rows, after subtracting shift[j], for w neighbouring columns.
+template <class T>
+void moments(const T* s, int64_t rows, int64_t step, int64_t w, const double* shift, double* sum, double* squares) {
+  for (int64_t j = 0; j < w; ++j) sum[j] = squares[j] = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    const T* row = s + r * step;
+    for (int64_t j = 0; j < w; ++j) {
+      const double d = static_cast<double>(row[j]) - shift[j];
+      sum[j] += d;
+      squares[j] += d * d;
+    }
+  }
+}
+
+// The same for one contiguous line, in 8 lanes.
+template <class T>
+void line_moments(const T* s, int64_t n, double shift, double* sum, double* squares) {
+  double a[8] = {}, b[8] = {};
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    for (int k = 0; k < 8; ++k) {
+      const double d = static_cast<double>(s[i + k]) - shift;
+      a[k] += d;
+      b[k] += d * d;
+    }
+  for (; i < n; ++i) {
+    const double d = static_cast<double>(s[i]) - shift;
+    a[i % 8] += d;
+    b[i % 8] += d * d;
+  }
+  *sum = *squares = 0;
+  for (int k = 0; k < 8; ++k) {
+    *sum += a[k];
+    *squares += b[k];
+  }
 }
 
 void var_mean_run(const Call& c) {
@@ -322,23 +359,28 @@ void var_mean_run(const Call& c) {
     with_form<T>(a, static_cast<uint64_t>(c.inum(0)), [&](const T* p, const Form& f) {
       T *var = c.out[0]->ptr<T>(), *mean = c.out[1]->ptr<T>();
       const double n = static_cast<double>(f.reduced), dof = n - correction > 0 ? n - correction : 0;
-      const int64_t span = f.reduced * f.inner;
-      const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, span));
-      parallel_for((f.outer + per - 1) / per, [&](int64_t k) {
-        for (int64_t o = k * per; o < std::min(f.outer, (k + 1) * per); ++o)
-          for (int64_t j = 0; j < f.inner; ++j) {
-            const T* s = p + o * span + j;
-            double total = 0;
-            for (int64_t r = 0; r < f.reduced; ++r) total += s[r * f.inner];
-            const double mu = total / n;
-            double squares = 0;
-            for (int64_t r = 0; r < f.reduced; ++r) {
-              const double d = s[r * f.inner] - mu;
-              squares += d * d;
-            }
-            mean[o * f.inner + j] = static_cast<T>(mu);
-            var[o * f.inner + j] = static_cast<T>(squares / dof);
+      // The first pass finds the means, the second sums squares of what is left around them; its own small sum
+      // takes out the rounding of the mean.
+      constexpr int64_t kStrip = 128;
+      const int64_t strips = (f.inner + kStrip - 1) / kStrip, jobs = f.outer * strips;
+      const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.reduced * std::min(f.inner, kStrip)));
+      parallel_for((jobs + per - 1) / per, [&](int64_t k) {
+        double shift[kStrip], sum[kStrip], squares[kStrip];
+        for (int64_t job = k * per; job < std::min(jobs, (k + 1) * per); ++job) {
+          const int64_t o = job / strips, j0 = job % strips * kStrip, w = std::min(kStrip, f.inner - j0);
+          const T* s = p + o * f.reduced * f.inner + j0;
+          for (int64_t j = 0; j < w; ++j) shift[j] = 0;
+          for (int pass = 0; pass < 2; ++pass) {
+            if (f.inner == 1) line_moments(s, f.reduced, shift[0], sum, squares);
+            else moments(s, f.reduced, f.inner, w, shift, sum, squares);
+            if (pass == 0)
+              for (int64_t j = 0; j < w; ++j) shift[j] = sum[j] / n;
           }
+          for (int64_t j = 0; j < w; ++j) {
+            mean[o * f.inner + j0 + j] = static_cast<T>(shift[j] + sum[j] / n);
+            var[o * f.inner + j0 + j] = static_cast<T>((squares[j] - sum[j] * sum[j] / n) / dof);
+          }
+        }
       });
     });
   });

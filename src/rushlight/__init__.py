@@ -1,14 +1,18 @@
 """rushlight: a small torch that burns fast."""
 
+from math import e as e
+from math import inf as inf
+from math import nan as nan
+from math import pi as pi
+
 from . import autograd as autograd
 from . import backends as backends
 from . import cuda as cuda
 from . import linalg as linalg
 from . import nn as nn
+from . import onnx as onnx
 from . import optim as optim
-
-# Last, because `ops` has a submodule of that name which the star import brings along.
-from . import random as random  # noqa: E402, I001
+from . import random as random
 from . import return_types as return_types
 from . import serialization as serialization
 from . import utils as utils
@@ -24,6 +28,12 @@ from .autograd.printing import printoptions as printoptions
 from .autograd.printing import set_printoptions as set_printoptions
 from .autograd.tensor import Size as Size
 from .autograd.tensor import Tensor as Tensor
+from .autograd.tensor import channels_last as channels_last
+from .autograd.tensor import contiguous_format as contiguous_format
+from .autograd.tensor import layout as layout
+from .autograd.tensor import memory_format as memory_format
+from .autograd.tensor import preserve_format as preserve_format
+from .autograd.tensor import strided as strided
 from .linalg import det as det
 from .linalg import inverse as inverse
 from .linalg import logdet as logdet
@@ -33,3 +43,5 @@ from .linalg import slogdet as slogdet
 from .ops import *  # noqa: F403
 from .serialization import load as load
 from .serialization import save as save
+
+newaxis = None

@@ -148,3 +148,27 @@ def test_allocation_that_cannot_be():
     """A size beyond memory is an error, not a crash."""
     with pytest.raises(RuntimeError, match="not enough memory"):
         rushlight.empty(2**45)
+
+
+def test_old_constructors():
+    """Tensor and its typed kin take sizes, sequences and tensors, and serve isinstance."""
+
+    def run(T):
+        x = T.Tensor([1, 2])
+        long = T.LongTensor([3])
+        return [x.tolist(), str(x.dtype), tuple(T.Tensor(2, 3).shape), T.Tensor().tolist(), long.tolist(), str(long.dtype),
+                isinstance(x, T.FloatTensor), isinstance(x, T.LongTensor), tuple(T.ByteTensor(4).shape), T.IntTensor([[1], [2]]).tolist(),
+                type(T.nn.Parameter(T.Tensor([1.0]))).__name__]  # fmt: skip
+
+    assert run(rushlight) == run(torch)
+
+
+def test_memory_formats():
+    """clone and contiguous take a memory format; its repr is PyTorch's."""
+
+    def run(T):
+        x = T.arange(6).reshape(2, 3).t()
+        return [repr(T.channels_last), x.clone().is_contiguous(), x.clone(memory_format=T.contiguous_format).is_contiguous(),
+                T.zeros_like(x, memory_format=T.preserve_format).stride(), str(x.layout), T.pi, T.inf]  # fmt: skip
+
+    assert run(rushlight) == run(torch)

@@ -65,7 +65,8 @@ LOSSES = [
     case("BCELoss(torch.tensor([1.0, 2.0, 0.5, 0.1]))", inputs=lambda r: (r.unit(3, 4), r.unit(3, 4))),
     case("BCEWithLogitsLoss(pos_weight=torch.tensor([1.0, 2.0, 0.5, 0.1]))", inputs=lambda r: (r(3, 4), r.unit(3, 4))),
     case("CrossEntropyLoss()", inputs=lambda r: (r(3, 4), r.integers(0, 4, 3))),
-    case("CrossEntropyLoss(torch.tensor([1.0, 2.0, 0.5, 0.1]), label_smoothing=0.1)", inputs=lambda r: (r(3, 4), r.integers(0, 4, 3))),
+    case("CrossEntropyLoss(torch.tensor([1.0, 2.0, 0.5, 0.1]), label_smoothing=0.1)",
+         inputs=lambda r: (r(3, 4), r.integers(0, 4, 3))),
     case("NLLLoss(ignore_index=1)", inputs=lambda r: (r(3, 4), r.integers(0, 4, 3))),
     case("GaussianNLLLoss(full=True)", inputs=lambda r: (r(3, 4), r(3, 4), r.positive(3, 4))),
     case("SoftMarginLoss()", inputs=lambda r: (r(3, 4), r.fixed(np.ones((3, 4)), r.dtype))),
@@ -189,5 +190,17 @@ def test_size_warning():
 
 def test_implicit_dim():
     """softmax without a dimension says that it had to choose one."""
-    with pytest.warns(UserWarning, match="Implicit dimension choice for softmax has been deprecated. Change the call to include dim=X"):
+    with pytest.warns(UserWarning, match="Implicit dimension choice for softmax has been deprecated. Change the call"):
         rushlight.nn.Softmax()(rushlight.ones(2, 3))
+
+
+@pytest.mark.parametrize("name", ["rrelu", "gumbel_softmax"])
+def test_random_functions(name):
+    """For a seed the draws are PyTorch's."""
+    values = np.random.default_rng(0).standard_normal((5, 7)).tolist()
+    results = []
+    for T in (torch, rushlight):
+        T.manual_seed(1)
+        kw = {"training": True} if name == "rrelu" else {"hard": False, "dim": 1}
+        results.append(getattr(T.nn.functional, name)(T.tensor(values), **kw).numpy())
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-6)

@@ -307,7 +307,7 @@ def test_backward_hook_without_input_gradients(T):
     seen = []
     m = T.nn.Linear(2, 1)
     m.register_full_backward_hook(lambda mod, gi, go: seen.append((gi, tuple(go[0].shape))))
-    with pytest.warns(UserWarning, match="Full backward hook is firing when gradients are computed with respect to module outputs"):
+    with pytest.warns(UserWarning, match="Full backward hook is firing when gradients are computed with respect"):
         m(T.ones(1, 2)).sum().backward()
     assert seen == [((None,), (1, 1))]
 

@@ -531,4 +531,21 @@ class layout:
 strided = layout("strided")
 sparse_coo = layout("sparse_coo")
 
+class memory_format:
+    """In which order a tensor's dimensions lie in memory; an argument of clone, contiguous and the *_like functions."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __repr__(self):
+        return f"torch.{self.name}"
+
+    def __reduce__(self):
+        return self.name
+
+
+contiguous_format = memory_format("contiguous_format")
+preserve_format = memory_format("preserve_format")
+channels_last = memory_format("channels_last")
+
 _native.set_tensor_type(Tensor)

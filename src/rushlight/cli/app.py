@@ -120,12 +120,13 @@ def predict(
     from ..train import Predictor
     from ..train.data import IMAGE_SUFFIXES
 
-    files: list[Path] = []
+    files: dict[Path, str] = {}  # and the names they are shown by: within a given folder, relative to it
     for path in images:
         if path.is_dir():
-            files += sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+            files |= {p: str(p.relative_to(path)) for p in found}
         elif path.exists():
-            files.append(path)
+            files[path] = str(path)
         else:
             raise FileNotFoundError(f"there is no image {path}")
     if not files:
@@ -135,10 +136,10 @@ def predict(
     table.add_column("class", style="bold")
     table.add_column("probability", justify="right")
     table.add_column("then", style="grey58")
-    for prediction in Predictor(checkpoint).predict(files):
+    for prediction in Predictor(checkpoint).predict(list(files)):
         (name, probability), *others = prediction.classes[:top]
         rest = ", ".join(f"{n} {p:.1%}" for n, p in others)
-        table.add_row(prediction.path, name, f"{probability:.1%}", rest)
+        table.add_row(files[Path(prediction.path)], name, f"{probability:.1%}", rest)
     console.print(table)
 
 

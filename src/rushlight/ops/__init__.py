@@ -15,6 +15,7 @@ from .extrema import *  # noqa: F403
 from .grid import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .interpolate import *  # noqa: F403
+from .legacy import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
 from .normalization import *  # noqa: F403

@@ -192,8 +192,8 @@ for _name in ("addbmm", "addmm", "addmv", "addr", "baddbmm", "deg2rad", "rad2deg
     tensor_method(_name + "_", _inplace_of(_name))
 
 # PyTorch also has the in-place forms of functions of one tensor at the top level: torch.exp_(x).
-for _name in ("abs acos acosh asin asinh atan atanh ceil clamp clamp_max clamp_min clip cos cosh deg2rad erf erfc erfinv exp exp2 "
-              "expm1 floor frac log log10 log1p log2 logit nan_to_num neg negative rad2deg reciprocal round rsqrt sigmoid "
+for _name in ("abs acos acosh asin asinh atan atanh ceil clamp clamp_max clamp_min clip cos cosh deg2rad erf erfc erfinv exp "
+              "exp2 expm1 floor frac log log10 log1p log2 logit nan_to_num neg negative rad2deg reciprocal round rsqrt sigmoid "
               "sin sinc sinh sqrt square tan tanh trunc xlogy zero fill detach gcd lcm ldexp").split():  # fmt: skip
     globals()[_name + "_"] = getattr(Tensor, _name + "_")
     __all__.append(_name + "_")

@@ -9,9 +9,9 @@ import warnings
 from .._dtypes import int64
 from ..autograd.tensor import Tensor
 from .creation import linspace, ones, zeros
-from .scatter import gather
 from .matmul import matmul
 from .pointwise import where
+from .scatter import gather
 from .shape import stack
 
 __all__ = ["grid_sample", "affine_grid"]
@@ -116,8 +116,10 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     if input.size(0) != grid.size(0):
         raise RuntimeError(f"grid_sampler(): expected grid and input to have same batch size, {shapes}")
     if grid.size(-1) != input.ndim - 2:
-        raise RuntimeError(f"grid_sampler(): expected grid to have size {input.ndim - 2} in last dimension, but got grid with sizes "
-                           f"{list(grid.shape)}")  # fmt: skip
+        raise RuntimeError(
+            f"grid_sampler(): expected grid to have size {input.ndim - 2} in last dimension, but got grid with sizes "
+            f"{list(grid.shape)}"
+        )
     if input.dtype is not grid.dtype:
         raise RuntimeError(f"expected scalar type {input._a.dtype.scalar_name} but found {grid._a.dtype.scalar_name}")
     if mode == "bicubic" and input.ndim != 4:

@@ -310,17 +310,27 @@ def _without_leading_ones(value, ndim):
     return value
 
 
+def _records(x, value) -> bool:
+    """Whether a write of `value` into x concerns autograd."""
+    if x._is_inference and not _native.is_inference_enabled():
+        return True
+    return _native.is_grad_enabled() and (x.requires_grad or (isinstance(value, Tensor) and value.requires_grad))
+
+
 def _setitem(self, index, value):
     """Writes a number or a tensor (broadcast) to the part that `index` names.
 
     Raises: IndexError as for reading, TypeError for a value that is neither, RuntimeError if shapes do not fit.
     """
     value = _value(self, value)
-    if not isinstance(value, Tensor) and not (_native.is_grad_enabled() and self.requires_grad):
-        if _native.is_inference_enabled() or not self._is_inference:
-            target = _basic_array(self._a, index)
-            if target is not None:
+    if not _records(self, value):
+        target = _basic_array(self._a, index)
+        if target is not None:
+            if not isinstance(value, Tensor):
                 K.fill_into(target, value)
+                return
+            if value._a.shape == target.shape:
+                K.copy_into(target, value._a)
                 return
     index = _as_tuple(index)
     x, found = _basic(self, index)
@@ -356,6 +366,10 @@ def put(x, found, value, accumulate):
         )
     shape = _result_shape(x._a, indices, before, order)
     value = _fit_value(value, shape)
+    if not _records(x, value):
+        arrays = [i._a for i in indices]
+        _index_put_into(x._a, value._a, *arrays, before=before, order=order, accumulate=accumulate)
+        return x
     return apply_inplace(
         _index_put, x, value, *indices, before=before, order=order, accumulate=accumulate,
         into=lambda out, _, v, *where: _index_put_into(out, v, *where, before=before, order=order, accumulate=accumulate),

@@ -18,8 +18,8 @@ from .. import _dtypes
 from ..autograd.tensor import Tensor
 from .archive import ArchiveError
 from .layouts import Inert, storage_size
-from .load import _archive_message, open_layout
 from .names import FOREIGN, STORAGES
+from .reading import _archive_message, open_layout
 from .safe import lookup
 from .source import PathSource, open_source
 from .storages import Storage, StorageType, check_geometry, rebuild_tensor, whole_numbers

@@ -1,0 +1,412 @@
+"""What an op is in ONNX: LOWERINGS[name](graph, result, *inputs, **attrs) gives the name of its value.
+
+`result` (a tuple of them for several outputs) holds dims and dtype; inputs are Refs, numbers or None. None in place of a name
+says that this output has no ONNX form.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import pointwise as _pointwise  # noqa: F401 - fills the table too
+from .graph import Dynamic, Ref
+from .table import LOWERINGS, lower
+
+__all__ = ["LOWERINGS", "SIZES"]
+
+# Arguments that repeat what the dims say, or that a lowering checks itself; others must not depend on the input.
+SIZES = {"shape", "size", "sizes", "length", "tables"}
+
+
+# -- products ----------------------------------------------------------------------------------------------------------------
+
+
+@lower("mm", "bmm", "mv", "dot")
+def _matmul(g, out, a, b):
+    return g.node("MatMul", a, b)
+
+
+@lower("linear")
+def _linear(g, out, x, w, b):
+    if x.ndim == 2:
+        return g.node("Gemm", x, w, "" if b is None else b, transB=1)
+    y = g.node("MatMul", x, g.node("Transpose", w, perm=[1, 0]))
+    return y if b is None else g.node("Add", y, b)
+
+
+def _batched(g, out, x, rank, run):
+    """`run` on x with a batch dimension, which windows need in ONNX."""
+    if x.ndim == rank + 2:
+        return run(x)
+    y = run(g.node("Unsqueeze", x, g.const([0])))
+    return g.node("Squeeze", y, g.const([0]))
+
+
+@lower("conv")
+def _conv(g, out, x, w, b, *, stride, padding, dilation, groups, size):
+    def run(x):
+        return g.node("Conv", x, w, "" if b is None else b, kernel_shape=w.shape[2:], strides=stride,
+                      pads=(*padding, *padding), dilations=dilation, group=groups)  # fmt: skip
+
+    return _batched(g, out, x, len(stride), run)
+
+
+@lower("conv_input")
+def _conv_transpose(g, out, x, w, b, *, stride, padding, dilation, groups, size):
+    rank = len(stride)
+    wanted = zip(size, x.shape[-rank:], stride, padding, dilation, w.shape[2:], strict=True)
+    extra = [n - ((i - 1) * s - 2 * p + d * (k - 1) + 1) for n, i, s, p, d, k in wanted]
+
+    def run(x):
+        return g.node("ConvTranspose", x, w, "" if b is None else b, kernel_shape=w.shape[2:], strides=stride,
+                      pads=(*padding, *padding), dilations=dilation, group=groups, output_padding=extra)  # fmt: skip
+
+    return _batched(g, out, x, rank, run)
+
+
+# -- windows -----------------------------------------------------------------------------------------------------------------
+
+
+def _needs_ceil(x, size, kernel, stride, padding, dilation):
+    rank = len(size)
+    items = zip(x.shape[-rank:], size, kernel, stride, padding, dilation, strict=True)
+    return any(n > (i + 2 * p - d * (k - 1) - 1) // s + 1 for i, n, k, s, p, d in items)
+
+
+@lower("max_pool2d", "max_pool3d")
+def _max_pool(g, out, x, *, size, kernel, stride, padding, dilation):
+    ceil = int(_needs_ceil(x, size, kernel, stride, padding, dilation))
+
+    def run(x):
+        return g.node("MaxPool", x, kernel_shape=kernel, strides=stride, pads=(*padding, *padding), dilations=dilation,
+                      ceil_mode=ceil)  # fmt: skip
+
+    return _batched(g, out, x, len(size), run), None
+
+
+@lower("avg_pool2d", "avg_pool3d")
+def _avg_pool(g, out, x, *, size, window):
+    rank = len(size)
+    kernel, stride, padding = (window[1 + rank * i : 1 + rank * (i + 1)] for i in range(3))
+    include, divisor = window[-2:]
+    if _needs_ceil(x, size, kernel, stride, padding, (1,) * rank):
+        raise g.error("ceil_mode cannot be exported")
+
+    def run(x):
+        y = g.node("AveragePool", x, kernel_shape=kernel, strides=stride, pads=(*padding, *padding),
+                   count_include_pad=int(include or divisor != 0))  # fmt: skip
+        return g.node("Mul", y, g.const(math.prod(kernel) / divisor, out.dtype)) if divisor else y
+
+    return _batched(g, out, x, rank, run)
+
+
+def _windows(n, size):
+    """(size, n): row i is the mean over the i-th adaptive window."""
+    out = np.zeros((size, n))
+    for i in range(size):
+        start, end = i * n // size, -(-(i + 1) * n // size)
+        out[i, start:end] = 1 / (end - start)
+    return out
+
+
+def _adaptive(kind):
+    def run(g, out, x, *, size, window=None):
+        rank = len(size)
+        spatial = x.dims[-rank:]
+        if spatial == tuple(size):
+            y = g.node("Identity", x)
+        elif any(isinstance(n, Dynamic) for n in spatial):
+            raise g.error("dynamic sizes can only be pooled to a size of 1")
+        elif any(n % s for n, s in zip(spatial, size, strict=True)):
+            if kind == "MaxPool" or rank != 2:
+                raise g.error(f"sizes {list(spatial)} are not multiples of {list(size)}")
+            # Windows of different widths: a mean is a matrix product along each dimension.
+            rows, cols = (_windows(n, s) for n, s in zip(spatial, size, strict=True))
+            y = g.node("MatMul", g.node("MatMul", g.const(rows, out.dtype), x), g.const(cols.T, out.dtype))
+        else:
+            kernel = [n // s for n, s in zip(spatial, size, strict=True)]
+            y = _batched(g, out, x, rank, lambda x: g.node(kind, x, kernel_shape=kernel, strides=kernel))
+        return (y, None) if kind == "MaxPool" else y
+
+    return run
+
+
+lower("adaptive_avg_pool2d", "adaptive_avg_pool3d")(_adaptive("AveragePool"))
+lower("adaptive_max_pool2d", "adaptive_max_pool3d")(_adaptive("MaxPool"))
+
+
+def _upsample_nearest(g, out, x, *, tables, sizes):
+    scales = [b / a for a, b in zip(x.shape, out.shape, strict=True)]
+    if any(isinstance(d, Dynamic) for d in x.dims[2:]) or any(s != int(s) for s in scales):
+        raise g.error("only fixed sizes and whole factors can be exported")
+    return g.node("Resize", x, "", g.const(scales, np.float32), mode="nearest", nearest_mode="floor",
+                  coordinate_transformation_mode="asymmetric")  # fmt: skip
+
+
+lower(*(f"upsample_nearest{kind}{rank}d" for rank in (1, 2, 3) for kind in ("", "_exact")))(_upsample_nearest)
+
+
+@lower("pixel_shuffle")
+def _pixel_shuffle(g, out, x, *, r):
+    return _batched(g, out, x, 2, lambda x: g.node("DepthToSpace", x, blocksize=r, mode="CRD"))
+
+
+@lower("constant_pad_nd")
+def _constant_pad(g, out, x, *, pads, value):
+    amounts = [before for before, _ in pads] + [after for _, after in pads]
+    return g.node("Pad", x, g.const(amounts), g.const(value, out.dtype))
+
+
+# -- normalisation -------------------------------------------------------------------------------------------------------------
+
+
+def _vector(g, x, n, value, dtype):
+    return x.name if x is not None else g.const(np.full(n, value), dtype)
+
+
+@lower("batch_norm_eval")
+def _batch_norm(g, out, x, w, b, mean, rstd):
+    n = x.shape[1]
+    # The reciprocal deviation is what the op takes; epsilon is in it.
+    variance = g.node("Reciprocal", g.node("Mul", rstd, rstd))
+    return g.node("BatchNormalization", x, _vector(g, w, n, 1, out.dtype), _vector(g, b, n, 0, out.dtype), mean, variance,
+                  epsilon=0.0)  # fmt: skip
+
+
+def _row_axes(g, x, w, n):
+    rank = w.ndim if w is not None else next(k for k in range(1, x.ndim + 1) if math.prod(x.shape[-k:]) == n)
+    if any(isinstance(d, Dynamic) for d in x.dims[-rank:]):
+        raise g.error("a normalised size depends on the input")
+    return list(range(x.ndim - rank, x.ndim))
+
+
+@lower("layer_norm")
+def _layer_norm(g, out, x, w, b, *, form):
+    axes = _row_axes(g, x, w, form[1])
+    scale = _vector(g, w, [x.shape[d] for d in axes], 1, out.dtype)
+    return g.node("LayerNormalization", x, scale, "" if b is None else b, axis=axes[0], epsilon=form[4])
+
+
+@lower("rms_norm")
+def _rms_norm(g, out, x, w, b, *, form):
+    axes = _row_axes(g, x, w, form[1])
+    mean = g.reduce("ReduceMean", g.node("Mul", x, x), axes, True)
+    y = g.node("Div", x, g.node("Sqrt", g.node("Add", mean, g.const(form[4], out.dtype))))
+    return y if w is None else g.node("Mul", y, w)
+
+
+@lower("group_norm")
+def _group_norm(g, out, x, w, b, *, form):
+    groups, epsilon = form[0], form[4]
+    y = g.node("Reshape", x, g.const([0, groups, -1]))
+    ones, zeros = g.const(np.ones(groups), out.dtype), g.const(np.zeros(groups), out.dtype)
+    y = g.reshape(g.node("InstanceNormalization", y, ones, zeros, epsilon=epsilon), x.dims, x.dims[:2])
+    shape = (x.dims[1],) + (1,) * (x.ndim - 2)
+    y = y if w is None else g.node("Mul", y, g.reshape(w, shape))
+    return y if b is None else g.node("Add", y, g.reshape(b, shape))
+
+
+# -- shape -----------------------------------------------------------------------------------------------------------------------
+
+
+@lower("view", "unsafe_view", "squeeze")
+def _view(g, out, x, **_):
+    return g.reshape(x, out.dims, x.dims)
+
+
+@lower("unsqueeze")
+def _unsqueeze(g, out, x, *, dim):
+    return g.node("Unsqueeze", x, g.const([dim]))
+
+
+@lower("transpose")
+def _transpose(g, out, x, *, dim0, dim1):
+    order = list(range(x.ndim))
+    if order:
+        order[dim0], order[dim1] = dim1, dim0
+    return g.node("Transpose", x, perm=order)
+
+
+@lower("t")
+def _t(g, out, x):
+    return g.node("Transpose", x, perm=[1, 0])
+
+
+@lower("permute")
+def _permute(g, out, x, *, dims):
+    return g.node("Transpose", x, perm=list(dims))
+
+
+@lower("expand")
+def _expand(g, out, x, *, shape):
+    return g.expand(x, x.dims, out.dims)
+
+
+@lower("repeat")
+def _repeat(g, out, x, *, sizes):
+    dims = (1,) * (len(sizes) - x.ndim) + x.dims
+    y = g.reshape(x, dims) if len(dims) != x.ndim else x
+    counts = []
+    for times, old, new in zip(sizes, dims, out.dims, strict=True):
+        if isinstance(new, Dynamic) and not isinstance(old, Dynamic):
+            if old != 1:
+                raise g.error("how often a part is repeated depends on the input")
+            times = new
+        counts.append(times)
+    return g.node("Tile", y, g.sizes(counts))
+
+
+@lower("slice")
+def _slice(g, out, x, *, dim, start, length, step):
+    old, new = x.dims[dim], out.dims[dim]
+    if isinstance(new, Dynamic):  # up to the end, or not at all in terms of fixed positions
+        if not isinstance(old, Dynamic) or any(n != -((start - o) // step) for n, o in zip(new, old, strict=True)):
+            raise g.error("where a slice ends depends on the input")
+        end = np.iinfo(np.int64).max
+    else:
+        end = start + (length - 1) * step + 1 if length else start
+    return g.node("Slice", x, g.const([start]), g.const([end]), g.const([dim]), g.const([step]))
+
+
+@lower("select")
+def _select(g, out, x, *, dim, index):
+    return g.node("Gather", x, g.const(index), axis=dim)
+
+
+@lower("unbind")
+def _unbind(g, out, x, *, dim):
+    n = len(out) if isinstance(out, list) else 1
+    return [g.node("Gather", x, g.const(i), axis=dim) for i in range(n)]
+
+
+@lower("split", "split_with_sizes")
+def _split(g, out, x, *, dim, sections):
+    names, at = [], 0
+    for n in sections:
+        names.append(g.node("Slice", x, g.const([at]), g.const([at + n]), g.const([dim])))
+        at += n
+    return names
+
+
+@lower("cat")
+def _cat(g, out, *xs, dim, sizes, dtype):
+    return g.node("Concat", *(g.cast(x, out.dtype) for x in xs), axis=dim)
+
+
+@lower("flip")
+def _flip(g, out, x, *, dims):
+    n, least = len(dims), np.iinfo(np.int64).min
+    return g.node("Slice", x, g.const([-1] * n), g.const([least] * n), g.const(dims), g.const([-1] * n))
+
+
+for _name, _upper in {"tril": 0, "triu": 1}.items():
+    LOWERINGS[_name] = lambda g, out, x, *, diagonal, upper=_upper: g.node("Trilu", x, g.const(diagonal), upper=upper)
+
+
+# -- indices -----------------------------------------------------------------------------------------------------------------------
+
+
+@lower("embedding")
+def _embedding(g, out, w, index, **_):
+    return g.node("Gather", w, index, axis=0)
+
+
+@lower("index")
+def _index(g, out, x, *indices, before, order):
+    if len(indices) != 1 or order is not None:
+        raise g.error("indexing with several tensors cannot be exported")
+    return g.node("Gather", x, indices[0], axis=before)
+
+
+@lower("gather")
+def _gather(g, out, x, index, *, dim):
+    if x.dims[:dim] + x.dims[dim + 1 :] != index.dims[:dim] + index.dims[dim + 1 :]:
+        raise g.error("input and index must have equal sizes in the other dimensions")
+    return g.node("GatherElements", x, index, axis=dim)
+
+
+# -- reductions --------------------------------------------------------------------------------------------------------------------
+
+
+def _axes(x, dim):
+    if dim is None or dim == ():
+        return list(range(x.ndim))
+    return [d % x.ndim for d in ((dim,) if isinstance(dim, int) else dim)] if x.ndim else []
+
+
+def _reduce(kind):
+    def run(g, out, x, *, dim, keepdim, dtype=None):
+        axes = _axes(x, dim)
+        x = Ref(g.cast(x, out.dtype), x.dims, out.dtype)
+        return g.reduce(kind, x, axes, keepdim) if axes else g.node("Identity", x)
+
+    return run
+
+
+for _name, _kind in {"sum": "ReduceSum", "mean": "ReduceMean", "prod": "ReduceProd", "amax": "ReduceMax",
+                     "amin": "ReduceMin", "max": "ReduceMax", "min": "ReduceMin",
+                     "logsumexp": "ReduceLogSumExp"}.items():  # fmt: skip
+    LOWERINGS[_name] = _reduce(_kind)
+
+
+def _variance(root, with_mean):
+    def run(g, out, x, *, dim, keepdim, correction):
+        first = out[0] if with_mean else out
+        axes = _axes(x, dim)
+        if any(isinstance(x.dims[d], Dynamic) for d in axes):
+            raise g.error("a variance over a dynamic axis cannot be exported")
+        n = math.prod(x.shape[d] for d in axes)
+        mean = g.reduce("ReduceMean", x, axes, True)
+        c = g.node("Sub", x, mean)
+        y = g.reduce("ReduceSum", g.node("Mul", c, c), axes, keepdim)
+        y = g.node("Div", y, g.const(n - correction, first.dtype))
+        y = g.node("Sqrt", y) if root else y
+        return [y, mean if keepdim else g.reduce("ReduceMean", x, axes, False)] if with_mean else y
+
+    return run
+
+
+LOWERINGS["var"], LOWERINGS["std"] = _variance(False, False), _variance(True, False)
+LOWERINGS["var_mean"] = _variance(False, True)
+
+
+@lower("vector_norm")
+def _norm(g, out, x, *, p, dim, keepdim):
+    if p not in (1, 2):
+        raise g.error(f"a norm of order {p} cannot be exported")
+    return g.reduce(f"ReduceL{int(p)}", x, _axes(x, dim), keepdim)
+
+
+def _position(kind):
+    def run(g, out, x, *, dim, keepdim):
+        if dim is None:
+            x, dim, keepdim = g.node("Reshape", x, g.const([-1])), 0, False
+        return g.node(kind, x, axis=dim, keepdims=int(keepdim))
+
+    return run
+
+
+LOWERINGS["argmax"], LOWERINGS["argmin"] = _position("ArgMax"), _position("ArgMin")
+
+
+def _extreme(reduce, position):
+    def run(g, out, x, *, dim, keepdim):
+        return g.reduce(reduce, x, [dim], keepdim), g.node(position, x, axis=dim, keepdims=int(keepdim))
+
+    return run
+
+
+LOWERINGS["max_dim"] = _extreme("ReduceMax", "ArgMax")
+LOWERINGS["min_dim"] = _extreme("ReduceMin", "ArgMin")
+
+
+@lower("cumsum")
+def _cumsum(g, out, x, *, dim, reverse):
+    return g.node("CumSum", x, g.const(dim), reverse=int(reverse))
+
+
+@lower("topk")
+def _topk(g, out, x, *, k, dim, largest):
+    return g.node("TopK", x, g.const([k]), axis=dim, largest=int(largest), outputs=2)
