@@ -20,7 +20,7 @@ OPTIMIZERS = {
     "RAdam": lambda p: torch.optim.RAdam(p, lr=0.02),
     "RMSprop": lambda p: torch.optim.RMSprop(p, lr=0.01),
     "Rprop": lambda p: torch.optim.Rprop(p, lr=0.01),
-    "LBFGS": lambda p: torch.optim.LBFGS(p, lr=0.1),
+    "LBFGS": lambda p: torch.optim.LBFGS(p, line_search_fn="strong_wolfe"),
 }  # SparseAdam takes sparse gradients only, which this network has none of.
 
 
@@ -48,7 +48,7 @@ def run(make, x, y):
         return loss
 
     for _ in range(STEPS):
-        losses.append(float(optimizer.step(closure)))
+        losses.append(optimizer.step(closure).item())
     return losses
 
 

@@ -51,10 +51,10 @@ own = Conv2D((1, 2))
 Z = torch.ones(6, 8)
 Z[:, 2:6] = 0
 edges = corr2d(Z, torch.tensor([[1.0, -1.0]]))
-optimizer = torch.optim.SGD(own.parameters(), lr=0.02)
-for _ in range(100):
+optimizer = torch.optim.SGD(own.parameters(), lr=0.3)
+for _ in range(300):
     optimizer.zero_grad()
-    ((own(Z) - edges) ** 2).sum().backward()
+    ((own(Z) - edges) ** 2).mean().backward()
     optimizer.step()
 print("learned", [round(v, 2) for v in own.weight.flatten().tolist()])
 

@@ -96,9 +96,11 @@ with tempfile.TemporaryDirectory() as name:
     images, labels = next(iter(val_loader))
     print(images.shape, images[0].permute(1, 2, 0).shape, len(train_loader.dataset))
 
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)).to(device)
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(128, 2)
+    ).to(device)
     criterion = nn.CrossEntropyLoss()
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for epoch in range(8):
         train(epoch)
         val(epoch)
