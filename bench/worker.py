@@ -16,6 +16,35 @@ import time
 from .workloads import WORKLOADS
 
 
+def operations(step) -> float:
+    """Multiply-adds, times two, of the matrix products and convolutions of one step in rushlight, in GFLOP."""
+    from math import prod
+
+    from rushlight import _native
+
+    count = {
+        "linear": lambda args, out: out.numel() * args[1].shape[1],
+        "mm": lambda args, out: out.numel() * args[0].shape[1],
+        "bmm": lambda args, out: out.numel() * args[0].shape[-1],
+        "conv": lambda args, out: out.numel() * prod(args[1].shape[1:]),
+        "conv_input": lambda args, out: args[0].numel() * prod(args[1].shape[1:]),
+        "conv_weight_backward": lambda args, out: args[1].numel() * prod(out.shape[1:]),
+    }
+    total = 0
+
+    def tracer(op, args, attrs, out):
+        nonlocal total
+        if op.name in count:
+            total += 2 * count[op.name](args, out)
+
+    _native.set_tracer(tracer)
+    try:
+        step()
+    finally:
+        _native.set_tracer(None)
+    return total * 1e-9
+
+
 def main() -> None:
     name, library, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
     T = importlib.import_module(library)
@@ -32,6 +61,7 @@ def main() -> None:
     times.sort()
     quarter = len(times) // 4
     result = {
+        "gflop": operations(step) if library == "rushlight" else None,
         "median_ms": statistics.median(times) * 1e3,
         "low_ms": times[quarter] * 1e3,
         "high_ms": times[-1 - quarter] * 1e3,

@@ -1,8 +1,6 @@
 """Training steps to time. Each is written once and runs on any library with PyTorch's API.
 
-A workload makes a `step()`: zero_grad, forward, loss, backward, clip_grad_norm_, optimizer step, loss read back. It also
-says how many floating-point operations the step must do (twice the multiply-adds of forward, times three for forward and
-both backward products), which gives the floor.
+A workload makes a `step()`: zero_grad, forward, loss, backward, clip_grad_norm_, optimizer step, loss read back.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ class Workload:
 
     name: str
     build: Callable  # T -> step
-    gflop: float  # per step
     quick: bool = True
 
 
@@ -74,14 +71,126 @@ def lenet(T):
     return training_step(T, model, T.randn(128, 1, 32, 32), T.randint(0, 10, (128,)), optimizer, nn.CrossEntropyLoss())
 
 
-def _linear(batch, *sizes):
-    return 6e-9 * batch * sum(a * b for a, b in zip(sizes[:-1], sizes[1:], strict=True))
+def autoencoder(T):
+    """Convolutional autoencoder on 1 x 28 x 28, batch 64, Adam."""
+    T.manual_seed(0)
+    nn = T.nn
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, stride=2, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.ReLU(),
+        nn.ConvTranspose2d(32, 16, 3, stride=2, padding=1, output_padding=1), nn.ReLU(),
+        nn.ConvTranspose2d(16, 1, 3, stride=2, padding=1, output_padding=1), nn.Sigmoid(),
+    )  # fmt: skip
+    x = T.rand(64, 1, 28, 28)
+    return training_step(T, model, x, x, T.optim.Adam(model.parameters()), nn.MSELoss())
 
 
-LENET_GFLOP = 6e-9 * 128 * (6 * 25 * 784 + 16 * 150 * 100 + 400 * 120 + 120 * 84 + 84 * 10)
+def vgg(T):
+    """Small VGG with batch norm on 3 x 32 x 32, batch 64, SGD with momentum."""
+    T.manual_seed(0)
+    nn = T.nn
+
+    def block(a, b):
+        return [nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU()]
+
+    model = nn.Sequential(*block(3, 32), *block(32, 32), nn.MaxPool2d(2), *block(32, 64), *block(64, 64), nn.MaxPool2d(2),
+                          *block(64, 128), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2048, 128), nn.ReLU(), nn.Linear(128, 10))  # fmt: skip
+    optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return training_step(T, model, T.randn(64, 3, 32, 32), T.randint(0, 10, (64,)), optimizer, nn.CrossEntropyLoss())
+
+
+def resnet18(T):
+    """ResNet-18 for 3 x 32 x 32, batch 32, SGD with momentum."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Block(nn.Module):
+        def __init__(self, a, b, stride):
+            super().__init__()
+            self.conv1, self.bn1 = nn.Conv2d(a, b, 3, stride, 1, bias=False), nn.BatchNorm2d(b)
+            self.conv2, self.bn2 = nn.Conv2d(b, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b)
+            self.down = None
+            if stride != 1 or a != b:
+                self.down = nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), nn.BatchNorm2d(b))
+
+        def forward(self, x):
+            y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+            return F.relu(y + (x if self.down is None else self.down(x)))
+
+    layers = [nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.BatchNorm2d(64), nn.ReLU()]
+    width = 64
+    for b, stride in ((64, 1), (128, 2), (256, 2), (512, 2)):
+        layers += [Block(width, b, stride), Block(b, b, 1)]
+        width = b
+    model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
+    optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    return training_step(T, model, T.randn(32, 3, 32, 32), T.randint(0, 10, (32,)), optimizer, nn.CrossEntropyLoss())
+
+
+class _Last:
+    """A recurrent layer and a classifier of its last step, made with the library's own Module."""
+
+    @staticmethod
+    def make(T, layer, hidden, classes):
+        class Net(T.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.rnn, self.fc = layer, T.nn.Linear(hidden, classes)
+
+            def forward(self, x):
+                return self.fc(self.rnn(x)[0][-1])
+
+        return Net()
+
+
+def lstm(T):
+    """LSTM 200 x 2 layers, 35 steps, batch 20, Adam."""
+    T.manual_seed(0)
+    model = _Last.make(T, T.nn.LSTM(200, 200, 2), 200, 50)
+    return training_step(T, model, T.randn(35, 20, 200), T.randint(0, 50, (20,)), T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
+
+
+def gru(T):
+    """GRU 256 x 2 layers, 50 steps, batch 32, Adam."""
+    T.manual_seed(0)
+    model = _Last.make(T, T.nn.GRU(128, 256, 2), 256, 10)
+    return training_step(T, model, T.randn(50, 32, 128), T.randint(0, 10, (32,)), T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
+
+
+def transformer(T):
+    """Transformer encoder, d 128, 4 heads, 2 layers, 64 tokens, batch 16, AdamW."""
+    T.manual_seed(0)
+    nn = T.nn
+    layer = nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, batch_first=True)
+    model = nn.Sequential(nn.TransformerEncoder(layer, 2), nn.Linear(128, 32), nn.Flatten(0, 1))
+    optimizer = T.optim.AdamW(model.parameters())
+    return training_step(T, model, T.randn(16, 64, 128), T.randint(0, 32, (1024,)), optimizer, nn.CrossEntropyLoss())
+
+
+def adam25m(T):
+    """Clipping and Adam over 25 million parameters: memory bandwidth and nothing else."""
+    T.manual_seed(0)
+    parameters = [T.zeros(1000, 1000, requires_grad=True) for _ in range(25)]
+    optimizer = T.optim.Adam(parameters)
+    for p in parameters:
+        p.grad = T.full((1000, 1000), 1e-3)
+
+    def step():
+        norm = T.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        return norm.item()
+
+    return step
+
 
 WORKLOADS = [
-    Workload("mlp-784-256-10", mlp, _linear(64, 784, 256, 10)),
-    Workload("mlp-8-64-64-4", tiny, _linear(32, 8, 64, 64, 4)),
-    Workload("lenet", lenet, LENET_GFLOP),
+    Workload("mlp-784-256-10", mlp),
+    Workload("mlp-8-64-64-4", tiny),
+    Workload("lenet", lenet),
+    Workload("conv-autoencoder", autoencoder, quick=False),
+    Workload("small-vgg", vgg, quick=False),
+    Workload("resnet18-cifar", resnet18, quick=False),
+    Workload("lstm", lstm, quick=False),
+    Workload("gru", gru, quick=False),
+    Workload("transformer", transformer, quick=False),
+    Workload("adam-25m", adam25m, quick=False),
 ]

@@ -22,7 +22,7 @@ RL_BINARY(relu_backward, arith, ReluBackward, RL_FLOAT)
 
 struct SigmoidBackward {
   template <class T>
-  static T op(T g, T y) { return g * ((T(1) - y) * y); }
+  static T op(T g, T y) { return g * (T(1) - y) * y; }  // in PyTorch's order: the same last bit
 };
 RL_BINARY(sigmoid_backward, arith, SigmoidBackward, RL_FLOAT)
 

@@ -117,6 +117,7 @@ PRINTED = {
         SGD smaller: True
         Adam smaller: True
         RMSprop smaller: True""",
+    "onnx_export": "more bytes than weights: True",
     "parameter_groups": """
         3 10
         [(4, 0.1, 0), (1, 0.01, 0), (2, 0.1, 0.0001)]
