@@ -67,4 +67,4 @@ frozen = nn.Parameter(torch.ones(1))
 frozen.grad = torch.ones(1)
 frozen.requires_grad = False
 torch.optim.SGD([frozen], lr=0.1, momentum=0.9, weight_decay=0.8).step()
-print(f"a frozen parameter with a stale gradient moves by {frozen.item() - 1:.2f}")
+print(f"a frozen parameter with a stale gradient moves by {frozen.item() - 1:.2f} (in PyTorch by -0.18)")
