@@ -67,8 +67,6 @@ def test_errors():
 
 def test_update_bn():
     """Running statistics from one pass."""
-    if not hasattr(rl.nn, "BatchNorm1d"):
-        pytest.skip("no batch norm in this build")
     rng = np.random.default_rng(0)
     batches = [rng.standard_normal((8, 3)).astype(np.float32) for _ in range(4)]
     results = []
