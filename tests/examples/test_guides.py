@@ -147,7 +147,6 @@ def test_prints_the_guides_numbers(name, capsys):
 
 def test_optimizers(tmp_path, capsys):
     """Every optimizer brings the loss down from 0.4, most of them to the noise; the picture is written."""
-    pytest.importorskip("matplotlib")
     main = runpy.run_path(str(EXAMPLES / "optimizers.py"))["main"]
     main(tmp_path / "picture.png")
     lines = capsys.readouterr().out.splitlines()

@@ -242,7 +242,6 @@ dir = "{dir}"
 
 def test_run_writes_reports(tmp_path):
     """A run leaves metrics, TensorBoard events, plots and both checkpoints."""
-    pytest.importorskip("tensorboard")
     run = Run(parse_recipe(RECIPE.format(dir=tmp_path)))
     history = run.fit()
     result = run.test()

@@ -22,7 +22,7 @@ __all__ = [
     "tensor", "as_tensor", "asarray", "from_dlpack", "empty", "zeros", "ones", "full", "empty_like", "zeros_like",
     "ones_like", "full_like", "arange", "linspace", "logspace", "eye", "scalar_tensor", "result_type", "promote_types",
     "can_cast", "is_tensor", "is_floating_point", "empty_strided", "meshgrid", "cartesian_prod", "tril_indices",
-    "triu_indices", "complex_unsupported",
+    "triu_indices",
 ]  # fmt: skip
 
 
@@ -485,11 +485,6 @@ def is_tensor(obj) -> builtins.bool:
 def is_floating_point(input) -> builtins.bool:
     """Whether the dtype is a floating-point type."""
     return input._a.dtype.is_floating_point
-
-
-def complex_unsupported(*args, **kwargs):
-    """Raises: NotImplementedError. rushlight has no complex dtypes."""
-    raise NotImplementedError("rushlight has no complex dtypes")
 
 
 @op(grad_name="ToCopyBackward0")

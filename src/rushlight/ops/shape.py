@@ -12,7 +12,7 @@ from ..autograd.tensor import Size, Tensor
 from ._declare import method, tensor_method
 
 __all__ = [
-    "reshape", "view_as_shape", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "swapaxes", "swapdims", "t",
+    "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "swapaxes", "swapdims", "t",
     "permute", "movedim", "moveaxis", "broadcast_to", "broadcast_tensors", "broadcast_shapes", "narrow", "select", "unbind",
     "as_strided", "as_strided_scatter", "diagonal", "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack",
     "split", "chunk", "tensor_split", "adjoint", "ravel", "numel", "atleast_1d", "atleast_2d", "atleast_3d", "clone",
@@ -114,11 +114,6 @@ def _unsafe_view(x, /, *, shape):
 
 _unsafe_view.vjp(x=lambda g, x_shape: g.reshape(x_shape))
 tensor_method("reshape_as", lambda self, other: reshape(self, other._a.shape))
-
-
-def view_as_shape(input: Tensor, shape) -> Tensor:
-    """`input.view(shape)`."""
-    return _view_method(input, shape)
 
 
 @method
