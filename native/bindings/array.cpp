@@ -3,6 +3,7 @@
 
 #include "../core/half.h"
 #include "../core/memory.h"
+#include "../core/recorder.h"
 #include "../core/threads.h"
 #include "python.h"
 
@@ -136,6 +137,7 @@ const char* buffer_format(DType t) {
 
 int get_buffer(PyObject* self, Py_buffer* view, int) {
   const Array& a = *array_of(self);
+  host_access(a, "a tensor's memory was handed to NumPy or another library");
   const char* format = buffer_format(a.dtype);
   if (!format) {
     PyErr_SetString(PyExc_TypeError, "Got unsupported ScalarType BFloat16");
@@ -190,7 +192,7 @@ void bind_array(nb::module_& m) {
       .def_prop_ro("data_ptr", [](const Array& a) { return reinterpret_cast<uintptr_t>(a.data()); })
       .def_prop_ro("storage_id", [](const Array& a) { return reinterpret_cast<uintptr_t>(a.storage); })
       .def_prop_ro("storage_nbytes", [](const Array& a) { return a.storage->nbytes; })
-      .def_prop_ro("storage_refs", [](const Array& a) { return a.storage->refs.load(); })
+      .def_prop_ro("storage_refs", [](const Array& a) { return storage_references(a.storage); })
       .def_prop_ro("version", [](const Array& a) { return a.storage->version; })
       .def("reset_version", [](const Array& a) { a.storage->version = 0; })   // of an array nobody else has seen
       .def("bump_version", [](const Array& a) { a.storage->version++; })
@@ -286,8 +288,14 @@ void bind_array(nb::module_& m) {
         v.dtype = static_cast<DType>(code);
         return wrapped(std::move(v));
       })
-      .def("item", [](const Array& a) { return element(a, 0); })
-      .def("tolist", [](const Array& a) { return to_list(a, 0, 0); });
+      .def("item", [](const Array& a) {
+        host_access(a, "a value was read from a tensor");
+        return element(a, 0);
+      })
+      .def("tolist", [](const Array& a) {
+        host_access(a, "values were read from a tensor");
+        return to_list(a, 0, 0);
+      });
 
   m.def("empty", [](nb::handle shape, int code) {
     Array a;
@@ -309,6 +317,8 @@ void bind_array(nb::module_& m) {
     s->nbytes = nbytes;
     s->owner = owner.inc_ref().ptr();
     s->release = release_owner;
+    s->born = recording_id();
+    s->host = true;
     a.storage = s;
     return wrapped(std::move(a));
   });

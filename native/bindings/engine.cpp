@@ -7,6 +7,8 @@
 #include <queue>
 #include <unordered_map>
 
+#include "../core/recorder.h"
+#include "capture.h"
 #include "tensor.h"
 
 namespace rl::py {
@@ -66,11 +68,12 @@ struct Sweep {
   bool accumulate(Node* node, PyObject* grads) {
     PyObject* g = PyList_GET_ITEM(grads, 0);
     if (g == Py_None) return true;
+    if (g_capture) g_capture->note_gradient(node->variable);
     Tensor *leaf = as_tensor(node->variable), *t = as_tensor(g);
     if (!is_set(leaf->grad) && !is_set(leaf->hooks) && Py_TYPE(g) == g_tensor_type && Py_REFCNT(g) == 1 && !t->requires_grad &&
         !is_set(t->base) && Py_REFCNT(t->array) == 1) {
       const Array& a = *array_of(t->array);
-      if (a.storage->refs.load(std::memory_order_relaxed) == 1 && a.contiguous()) {
+      if (storage_references(a.storage) == 1 && a.contiguous()) {
         Py_XSETREF(leaf->grad, Py_NewRef(g));
         return true;
       }
@@ -171,8 +174,10 @@ struct Sweep {
   bool visit(PyObject* node, PyObject* grads) {
     auto* n = as_node(node);
     bool leaf = Py_TYPE(node) == g_accumulate_grad;
-    if (is_set(n->tensor_hooks) || is_set(n->pre_hooks) || (leaf && is_set(as_tensor(n->variable)->hooks)))
+    if (is_set(n->tensor_hooks) || is_set(n->pre_hooks) || (leaf && is_set(as_tensor(n->variable)->hooks))) {
+      if (g_capture) g_capture->refuse("a hook ran in the backward pass");
       if (!call_into(g_run_hooks, node, grads)) return false;
+    }
     if (is_set(n->retain) && wanted == Py_None && !call_into(g_retain, node, grads)) return false;
     PyObject* needed;
     bool go_on = capture(node, grads, &needed);

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <deque>
 
+#include "../core/recorder.h"
 #include "python.h"
 
 namespace rl::py {
@@ -241,32 +242,6 @@ void bind_kernels(nb::module_& m) {
     for (const KernelDef* def : all_kernels()) names.append(nb::str(def->name));
     return names;
   });
-
-  nb::class_<Recorder>(m, "Recorder")
-      .def(nb::init<>())
-      .def("start", [](Recorder& r) { set_active_recorder(&r); })
-      .def("stop", [](Recorder&) { set_active_recorder(nullptr); })
-      .def("replay", [](const Recorder& r) {
-        nb::gil_scoped_release release;
-        r.replay();
-      })
-      .def("__len__", [](const Recorder& r) { return r.records.size(); })
-      .def("describe", [](const Recorder& r) {
-        nb::list lines;
-        for (const Record& rec : r.records) {
-          nb::list arrays, numbers;
-          for (const Array& a : rec.arrays) {
-            if (a.storage) arrays.append(nb::steal(wrap_array(Array(a))));
-            else arrays.append(nb::none());
-          }
-          for (const Number& n : rec.numbers) {
-            if (n.is_float) numbers.append(nb::float_(n.f));
-            else numbers.append(nb::int_(n.i));
-          }
-          lines.append(nb::make_tuple(nb::str(rec.def->name), rec.nout, nb::tuple(arrays), nb::tuple(numbers)));
-        }
-        return lines;
-      });
 }
 
 }  // namespace rl::py

@@ -33,5 +33,6 @@ NB_MODULE(_native, m) {
   bind_array(m);
   bind_kernels(m);
   bind_tensor(m);
+  bind_programs(m);
   m.def("best_isa", best_isa);
 }

@@ -1,5 +1,7 @@
 // OpCall: a callable op. It takes the arrays out of its tensor arguments, runs the op's Python forward on them and
 // wraps the result; if a gradient is needed it makes a node, keeping what the op's Plan names (autograd/op.py).
+#include "../core/recorder.h"
+#include "capture.h"
 #include "tensor.h"
 
 namespace rl::py {
@@ -198,7 +200,7 @@ int refresh_view(Tensor* t) {
 PyObject* wrap_output(PyObject* array, Tensor* view_of, bool one_of_several = false) {
   // An op's own writes into its fresh output are not in-place writes: nobody else has seen it.
   Storage* storage = array_of(array)->storage;
-  if (Py_REFCNT(array) == 1 && storage->refs.load(std::memory_order_relaxed) == 1) storage->version = 0;
+  if (Py_REFCNT(array) == 1 && storage_references(storage) == 1) storage->version = 0;
   PyObject* out = make_tensor(g_tensor_type, array);
   if (out && view_of) {
     auto* t = reinterpret_cast<Tensor*>(out);
@@ -230,6 +232,7 @@ PyObject* op_call_plain(PyObject* callable, PyObject* const* args, size_t nargsf
   for (Py_ssize_t k = 0; k < nargs; ++k) {
     PyObject* o = args[k];
     if (is_tensor(o)) {
+      if (g_capture) g_capture->note(o);
       auto* t = reinterpret_cast<Tensor*>(o);
       if (g_grad_enabled) {
         if (t->base && refresh_view(t) < 0) return nullptr;

@@ -22,5 +22,6 @@ void set_python_error();                     // call inside catch (...)
 void bind_array(nb::module_& m);
 void bind_kernels(nb::module_& m);
 void bind_tensor(nb::module_& m);
+void bind_programs(nb::module_& m);
 
 }  // namespace rl::py

@@ -36,6 +36,8 @@ struct Storage {
   size_t nbytes = 0;
   std::atomic<int64_t> refs{1};
   uint32_t version = 0;                      // bumped by every in-place write
+  uint32_t born = 0;                         // the recording it was made in (recorder.h), 0 outside of one
+  bool host = false;                         // its memory has been handed to Python, which may write it
   void (*release)(Storage*) = nullptr;       // frees data; owner says whose it is
   void* owner = nullptr;
 };

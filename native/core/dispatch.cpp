@@ -2,14 +2,17 @@
 
 #include <dlfcn.h>
 
+#include <unordered_map>
+#include <vector>
+
 #include "memory.h"
+#include "recorder.h"
 #include "threads.h"
 
 namespace rl {
 namespace {
 
 DType g_default_dtype = DType::f32;
-Recorder* g_recorder = nullptr;
 
 struct Registry {
   std::unordered_map<std::string, const KernelDef*> by_name;
@@ -93,30 +96,10 @@ const std::vector<const KernelDef*>& all_kernels() { return registry().all; }
 DType default_dtype() { return g_default_dtype; }
 void set_default_dtype(DType t) { g_default_dtype = t; }
 
-Recorder* active_recorder() { return g_recorder; }
-void set_active_recorder(Recorder* r) { g_recorder = r; }
-
 void run(const Call& c) {
   if (!c.def->handles_half && any_half(c)) return run_in_float(c);
-  if (g_recorder) {
-    Record rec{c.def, c.nout, {}, {c.num, c.num + c.nnum}};
-    rec.arrays.reserve(static_cast<size_t>(c.nout + c.nin));
-    for (int k = 0; k < c.nout; ++k) rec.arrays.push_back(*c.out[k]);
-    for (int k = 0; k < c.nin; ++k) rec.arrays.push_back(c.in[k] ? *c.in[k] : Array());
-    g_recorder->records.push_back(std::move(rec));
-  }
+  if (Recorder* r = active_recorder()) r->append(c);
   c.def->run(c);
-}
-
-void Recorder::replay() const {
-  std::vector<const Array*> p;
-  for (const Record& r : records) {
-    p.clear();
-    for (const Array& a : r.arrays) p.push_back(a.storage ? &a : nullptr);
-    Call c{r.def, p.data(), r.nout, p.data() + r.nout, static_cast<int>(p.size()) - r.nout,
-           r.numbers.data(), static_cast<int>(r.numbers.size())};
-    c.def->run(c);
-  }
 }
 
 Array empty(const Meta& m) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "array.h"
+#include "recorder.h"
 
 namespace rl {
 namespace {
@@ -130,6 +131,7 @@ Storage* new_storage(size_t nbytes) {
   Storage* s = new Storage;
   s->data = data;
   s->nbytes = nbytes;
+  s->born = recording_id();
   s->release = [](Storage* self) { cached_free(self->data, self->nbytes); };
   return s;
 }

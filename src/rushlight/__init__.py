@@ -7,6 +7,7 @@ from math import pi as pi
 
 from . import autograd as autograd
 from . import backends as backends
+from . import compiler as compiler
 from . import cuda as cuda
 from . import linalg as linalg
 from . import nn as nn
@@ -34,6 +35,7 @@ from .autograd.tensor import layout as layout
 from .autograd.tensor import memory_format as memory_format
 from .autograd.tensor import preserve_format as preserve_format
 from .autograd.tensor import strided as strided
+from .compiler import compile as compile
 from .linalg import det as det
 from .linalg import inverse as inverse
 from .linalg import logdet as logdet

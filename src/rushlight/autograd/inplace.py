@@ -7,7 +7,7 @@ from the base again, by `refresh_view`.
 
 from __future__ import annotations
 
-from .. import _native
+from .. import _native, _recording
 from .._kernels import K
 from .node import Node, edge_of
 from .op import ARG, OUT
@@ -34,6 +34,7 @@ def check_inplace(t) -> None:
 def apply_inplace(opcall, self, *args, into=None, **attrs):
     """self <- op(self, *args). `into(out, ...)` is the kernel's own in-place form, where it has one."""
     check_inplace(self)
+    _recording.note(self, *(x for x in args if isinstance(x, _native.TensorBase)))
     a = self._a
     arrays = [x._a if isinstance(x, _native.TensorBase) else x for x in args]
     node = None

@@ -14,7 +14,7 @@ import operator
 
 import numpy as np
 
-from .. import _dtypes, _native
+from .. import _dtypes, _native, _recording
 from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Size, Tensor
@@ -102,6 +102,7 @@ def _check_batch_size(shape, shown=None):
 
 
 def _update_running(running, value, momentum):
+    _recording.note(running)
     K.running_stats_into(running._a, value._a, float(momentum))
 
 

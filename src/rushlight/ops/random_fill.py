@@ -6,7 +6,7 @@ import math
 import operator
 import warnings
 
-from .. import _dtypes, _native
+from .. import _dtypes, _native, _recording
 from .._kernels import K
 from .._random import Generator, default_generator
 from ..autograd.inplace import apply_inplace, check_inplace
@@ -37,10 +37,10 @@ _OVERLAP = (
 
 def _state(generator):
     if generator is None:
-        return default_generator._state
+        return _recording.note_array(default_generator._state)
     if not isinstance(generator, Generator):
         raise TypeError(f"argument 'generator' must be Generator, not {type(generator).__name__}")
-    return generator._state
+    return _recording.note_array(generator._state)
 
 
 def _number(x):

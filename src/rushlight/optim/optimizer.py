@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from copy import deepcopy
 from itertools import chain
 
-from .. import _dtypes, _native
+from .. import _dtypes, _native, _recording
 from ..autograd.hooks import RemovableHandle
 from ..autograd.tensor import Tensor
 from ..ops.creation import tensor
@@ -128,6 +128,9 @@ class Optimizer:
         @functools.wraps(func)
         def wrapper(*args, **kwargs):
             self = args[0]
+            watch = _recording.watching()
+            if watch is not None:
+                watch.optimizer(self)
             before, after = self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks
             if not (before or after or _global_pre_hooks or _global_post_hooks):
                 return func(*args, **kwargs)

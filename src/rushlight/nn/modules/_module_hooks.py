@@ -6,7 +6,7 @@ import warnings
 import weakref
 from collections import OrderedDict
 
-from ... import _native
+from ... import _native, _recording
 from ...autograd.hooks import RemovableHandle
 from ...autograd.node import Node, edge_of
 from ...autograd.tensor import Tensor
@@ -297,6 +297,8 @@ def _backward_hooks(module):
 
 def call_with_hooks(module, args, kwargs):
     """module.forward with every hook around it."""
+    if _recording.watching() is not None and _has_foreign_hooks(module):
+        _recording.refuse(f"a hook of {type(module).__name__} ran")
     called, state = set(), [args, kwargs, None]
     try:
         return _call(module, state, called)
@@ -331,6 +333,17 @@ def _call(module, state, called):
     if legacy:
         _register_legacy(module, legacy, result)
     return result
+
+
+def _has_foreign_hooks(module):
+    """Hooks that are not our own (those of weight_norm, for example, are nothing but tensor operations)."""
+    registries = (GLOBAL.backward_pre, GLOBAL.backward, GLOBAL.forward_pre, GLOBAL.forward, module._backward_pre_hooks,
+                  module._backward_hooks, module._forward_pre_hooks, module._forward_hooks)  # fmt: skip
+    for hook in (h for registry in registries for h in registry.values()):
+        origin = getattr(hook, "__module__", None) or type(hook).__module__
+        if not origin.startswith(f"{__name__.partition('.')[0]}."):
+            return True
+    return False
 
 
 def _register_legacy(module, hooks, result):

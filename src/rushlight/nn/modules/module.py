@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections import OrderedDict
 
+from ... import _recording
 from ..._check import typename
 from ...autograd.grad_mode import no_grad
 from ...autograd.hooks import RemovableHandle
@@ -88,11 +89,14 @@ class Module(StateDict, Tree):
             raise
 
     def _has_hooks(self):
+        watch = _recording.watching()
+        if watch is not None:
+            watch.module(self)
         if self._backward_hooks or self._backward_pre_hooks or self._forward_hooks or self._forward_pre_hooks:
             return True
         self.__dict__["_hooked"] = False  # all of them have been removed
-        GLOBAL.any = GLOBAL.live()
-        return GLOBAL.any
+        GLOBAL.any = GLOBAL.live() or watch is not None
+        return GLOBAL.live()
 
     # -- registration ------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import functools
 import warnings
 import weakref
 
+from ... import _recording
 from ...autograd.tensor import Tensor
 from ..optimizer import Optimizer
 
@@ -33,6 +34,7 @@ def group_values(optimizer, key) -> list:
 
 def set_value(group, key, value) -> None:
     """Sets an option; a tensor keeps its identity."""
+    _recording.refuse("a schedule was advanced inside the step (call scheduler.step() after it)")
     if isinstance(group[key], Tensor):
         group[key].fill_(float(value))
     else:

@@ -1,0 +1,119 @@
+// A program: a recording made ready to be run again and again, in one call.
+//
+// Storages that appear in the recording play one of these parts:
+//
+//     external   made before it (parameters, optimizer state, the generator): used as they are
+//     argument   the memory of an argument, another one in each run
+//     result     made in it and returned: allocated anew in each run
+//     kept       made in it and still held by somebody (a gradient): written again in each run
+//     constant   made in it and the same in each run
+//     temporary  all others; they share one arena, laid out by when they are first and last used
+//
+// Note [Programs and order]: passes may drop, merge and delay calls, but never change what a call computes or the order of two
+// calls that touch the same storage when one of them writes it.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "recorder.h"
+
+namespace rl {
+
+enum class Part : uint8_t { external, argument, result, kept, constant, temporary };
+
+// One call of a program under construction.
+struct Step {
+  const KernelDef* def;
+  int nout;
+  std::vector<Array> arrays;                 // outputs, then inputs
+  std::vector<Number> numbers;
+
+  bool writes(const Storage* s) const;
+  bool reads(const Storage* s) const;        // as an input; an output written in place counts as well, see in_place
+};
+
+struct StorageUse {
+  Part part = Part::external;
+  int index = -1;                            // of an argument or a result
+  int writers = 0;
+  int first = 0, last = 0;                   // steps between which a temporary is needed
+};
+
+// What passes work on (passes.cpp).
+struct Draft {
+  std::vector<Step> steps;
+  std::unordered_map<const Storage*, StorageUse> uses;
+
+  StorageUse& use(const Storage* s) { return uses[s]; }
+  void count();                              // fills writers, first and last
+};
+
+void drop_dead_steps(Draft& d);
+void fold_constants(Draft& d);
+void fuse_pointwise(Draft& d);
+
+class Program {
+ public:
+  // `args`: the arguments' arrays; `results`: the arrays to be returned; `kept`: storages that others hold.
+  Program(const Recorder& recorded, const std::vector<Array>& args, const std::vector<Array>& results,
+          const std::vector<const Storage*>& kept);
+  ~Program();
+  Program(const Program&) = delete;
+
+  // Results are filled with arrays of fresh memory. Throws what a kernel throws; std::logic_error if it is running already.
+  void run(const std::vector<const Array*>& args, std::vector<Array>& results);
+
+  // Uses of memory from before the recording that is neither an argument's nor in `known`, a line each.
+  std::vector<std::string> unexplained(const std::unordered_set<const Storage*>& known) const;
+  // The first call in which the two recordings differ, as a sentence; empty if there is none.
+  std::string difference(const Program& other) const;
+  int64_t arena_bytes() const { return static_cast<int64_t>(arena_size_); }
+  int64_t size() const { return static_cast<int64_t>(steps_.size()); }
+  int64_t recorded() const { return static_cast<int64_t>(marks_.size()); }
+  std::vector<std::string> names() const;
+
+ private:
+  struct Prepared {
+    const KernelDef* def;
+    int nout, nin, first, first_number, nnum;
+  };
+  struct Slot {                              // memory that is another one in each run
+    const Storage* recorded;
+    int64_t offset;                          // of the recorded argument
+    size_t nbytes;
+    int argument;                            // -1: a result
+    std::vector<int> positions;              // in arrays_
+  };
+  struct Mark {                              // of a recorded call, to compare recordings
+    const KernelDef* def;
+    uint64_t hash;
+  };
+
+  void plan(Draft& d);
+  void unbind();
+
+  std::vector<Prepared> steps_;
+  std::vector<Array> arrays_;
+  std::vector<const Array*> pointers_;
+  std::vector<Number> numbers_;
+  std::vector<Slot> slots_;
+  std::vector<int64_t> recorded_offsets_;    // of arrays_, before arguments moved them
+  struct Result {
+    Array array;
+    int slot;                                // of its memory; -1: a copy of memory that stays
+  };
+  std::vector<Result> results_;
+  std::vector<Array> constants_;             // kept alive
+  std::vector<Storage*> written_;            // outside of the arena: their versions count
+  std::vector<std::unique_ptr<Storage>> temporaries_;
+  std::vector<Mark> marks_;
+  void* arena_ = nullptr;
+  size_t arena_size_ = 0;
+  uint32_t recording_ = 0;
+  bool running_ = false;
+};
+
+}  // namespace rl

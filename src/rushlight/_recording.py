@@ -1,0 +1,62 @@
+"""What `rushlight.compile` is recording at the moment, for code that has a say in whether it can be repeated.
+
+A recording sees kernel calls. Code that does something else with every call (changes a schedule, runs a user's hook) tells
+it so with `refuse`; code that hands memory to kernels past the ops (running statistics, a generator's state) with `note`.
+"""
+
+from __future__ import annotations
+
+__all__ = ["Watch", "watching", "start", "stop", "refuse", "note", "note_array"]
+
+
+class Watch:
+    """What is noted beside the kernel calls: modules that were called, optimizers that made a step, arrays of their own."""
+
+    def __init__(self, recorder):
+        self.recorder = recorder
+        self.modules, self.optimizers, self.arrays = {}, {}, []
+
+    def module(self, module):
+        self.modules[id(module)] = module
+
+    def optimizer(self, optimizer):
+        self.optimizers[id(optimizer)] = optimizer
+
+
+_watch: Watch | None = None
+
+
+def watching() -> Watch | None:
+    """The recording that is being made, if any."""
+    return _watch
+
+
+def start(watch: Watch) -> None:
+    global _watch
+    _watch = watch
+
+
+def stop() -> None:
+    global _watch
+    _watch = None
+
+
+def refuse(why: str) -> None:
+    """What is happening cannot be repeated by repeating kernel calls."""
+    if _watch is not None:
+        _watch.recorder.refuse(why)
+
+
+def note(*tensors) -> None:
+    """Tensors that a kernel is about to get without an op."""
+    if _watch is not None:
+        for t in tensors:
+            if t is not None:
+                _watch.recorder.note(t)
+
+
+def note_array(array):
+    """An array that lives as long as the process, such as a generator's state. Returns it."""
+    if _watch is not None:
+        _watch.arrays.append(array)
+    return array
