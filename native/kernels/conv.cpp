@@ -6,6 +6,7 @@
 //
 // Numbers: stride, pad, dil (one per spatial dimension), groups, then the spatial size of the result.
 #include "conv_geometry.h"
+#include "winograd_conv.h"
 
 namespace rl {
 namespace {
@@ -155,6 +156,13 @@ void pack_phase(const Products<T>& p, const Phase<T>& f, const T* w, int64_t gro
 template <class T>
 void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   if (q.N == 0 || q.O == 0 || q.out_pixels() == 0) return;
+  if constexpr (sizeof(T) == 4)
+    if (q.three_by_three() && Winograd::pays(q.N, q.C, q.O, q.out[1], q.out[2])) {
+      WinogradConv p(q.N, q.C, q.O, x, q.in[1], q.in[2], q.pad[1], q.pad[2], q.out[1], q.out[2]);
+      p.w = w, p.w_row = 9 * q.C, p.w_channel = 9, p.flip = false;
+      p.bias = b, p.out = y;
+      return p.run();
+    }
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Cg(), p.M = q.Og();
   p.src = x, p.dst = y, p.bias = b;
@@ -203,6 +211,13 @@ Residue residue(const ConvGeometry& q, int d, int64_t r) {
 template <class T>
 void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) {
   if (q.N == 0 || q.C == 0 || q.in_pixels() == 0) return;
+  if constexpr (sizeof(T) == 4)
+    if (q.three_by_three() && Winograd::pays(q.N, q.O, q.C, q.in[1], q.in[2])) {
+      WinogradConv p(q.N, q.O, q.C, g, q.out[1], q.out[2], 2 - q.pad[1], 2 - q.pad[2], q.in[1], q.in[2]);
+      p.w = w, p.w_row = 9, p.w_channel = 9 * q.C, p.flip = true;
+      p.bias = b, p.out = x;
+      return p.run();
+    }
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Og(), p.M = q.Cg();
   p.src = g, p.dst = x, p.bias = b;

@@ -4,6 +4,7 @@
 // padded image, and the vector lanes are output channels, from a transposed copy of g. Images are summed within a fixed number of
 // groups, and the groups' sums are added in order.
 #include "conv_geometry.h"
+#include "winograd_weight.h"
 
 #include <type_traits>
 
@@ -151,6 +152,12 @@ void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
     std::fill(w, w + size, T(0));
     return;
   }
+  if constexpr (sizeof(T) == 4)
+    if (q.three_by_three() && Winograd::pays(q.N, q.C, q.O, q.out[1], q.out[2])) {
+      const WinogradWeight p{q.C, q.O, {x, q.C, q.in[1], q.in[2], q.pad[1], q.pad[2]}, {g, q.O, q.out[1], q.out[2], 0, 0},
+                             Winograd::Grid(q.N, q.out[1], q.out[2]), w};
+      return p.run();
+    }
   WeightGradient<T> job{q, x, g, padded_input<T>(q), {}, nullptr};
   job.px = output_pixels(q, job.pad);
   Scratch<int64_t> offsets(q.Cg() * q.taps());
