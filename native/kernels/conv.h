@@ -27,8 +27,8 @@ struct ConvGeometry {
   int64_t out_pixels() const { return out[0] * out[1] * out[2]; }
   int64_t Cg() const { return C / G; }
   int64_t Og() const { return O / G; }
-  bool three_by_three() const {                // two-dimensional, stride 1: see winograd.h
-    bool fits = G == 1 && k[0] == 1 && k[1] == 3 && k[2] == 3 && in[0] == 1 && out[0] == 1;
+  bool square(int64_t taps) const {            // two-dimensional, of stride 1: see winograd.h
+    bool fits = G == 1 && k[0] == 1 && k[1] == taps && k[2] == taps && in[0] == 1 && out[0] == 1;
     for (int d = 0; d < 3; ++d) fits = fits && stride[d] == 1 && dil[d] == 1;
     return fits;
   }

@@ -1,8 +1,8 @@
-// Winograd's F(4x4, 3x3): a convolution of 3 x 3, stride 1, as 36 products over tiles of 4 x 4 results.
+// Winograd's F(4x4, 3x3) and F(2x2, 5x5): a convolution of stride 1 as 36 products over tiles of 4 x 4 or 2 x 2 results.
 //
 //     y = A' [ sum_c (G w G') o (B' d B) ] A           d: a tile of 6 x 6 pixels; o: element by element
 //
-// 36 multiplications give what the sum of taps takes 144 for. The points are 0, +-5/8, +-3/2 and infinity: their
+// 36 multiplications give what the sum of taps takes 144 or 100 for. The points are 0, +-5/8, +-3/2 and infinity: their
 // powers are exact in binary, and the error is a quarter of that of the usual 0, +-1, +-2 (docs/performance.md).
 // The weight gradient is the transpose of the same form: G' [ sum_tiles (A g A') o (B' d B) ] G.
 //
@@ -15,10 +15,11 @@
 namespace rl {
 namespace {
 
+template <int R>                              // taps across: 3 or 5
 struct Winograd {
   using V = Simd<float>::vec;
   static constexpr int L = Simd<float>::lanes;
-  static constexpr int kOut = 4, kIn = 6, kDomain = 36;
+  static constexpr int kIn = 6, kOut = kIn + 1 - R, kTaps = R * R, kDomain = kIn * kIn;
 
   // ---- one dimension -------------------------------------------------------------------------------------------
 
@@ -27,6 +28,8 @@ struct Winograd {
   static constexpr double da2 = a2, db2 = b2;
   static constexpr double ca = 1.0 / (2 * da2 * (da2 - db2)), cb = 1.0 / (2 * db2 * (db2 - da2));
   static constexpr float ca0 = static_cast<float>(ca), ca1 = static_cast<float>(ca * a), ca2 = static_cast<float>(ca * da2);
+  static constexpr float ca3 = static_cast<float>(ca * da2 * a), ca4 = static_cast<float>(ca * da2 * da2);
+  static constexpr float cb3 = static_cast<float>(cb * db2 * b), cb4 = static_cast<float>(cb * db2 * db2);
   static constexpr float cb0 = static_cast<float>(cb), cb1 = static_cast<float>(cb * b), cb2 = static_cast<float>(cb * db2);
 
   // B': 6 pixels.
@@ -44,55 +47,71 @@ struct Winograd {
     }
   };
 
-  // A': 6 elements of the domain become 4 results.
+  // A': 6 elements of the domain become 4 or 2 results.
   struct Output {
-    static constexpr int in = 6, out = 4;
+    static constexpr int in = 6, out = kOut;
     static void run(const V* m, V* o) {
       const V s = m[1] + m[2], d = m[1] - m[2], t = m[3] + m[4], e = m[3] - m[4];
       o[0] = m[0] + (s + t);
-      o[1] = a * d + b * e;
-      o[2] = a2 * s + b2 * t;
-      o[3] = (a2 * a) * d + ((b2 * b) * e + m[5]);
+      if constexpr (R == 3) {
+        o[1] = a * d + b * e;
+        o[2] = a2 * s + b2 * t;
+        o[3] = (a2 * a) * d + ((b2 * b) * e + m[5]);
+      } else {
+        o[1] = a * d + (b * e + m[5]);
+      }
     }
   };
 
-  // A: 4 gradients of results.
+  // A: gradients of 4 or 2 results.
   struct Gradient {
-    static constexpr int in = 4, out = 6;
+    static constexpr int in = kOut, out = 6;
     static void run(const V* g, V* o) {
-      const V e = g[0] + a2 * g[2], f = a * g[1] + (a2 * a) * g[3];
-      const V h = g[0] + b2 * g[2], i = b * g[1] + (b2 * b) * g[3];
+      V e = g[0], f = a * g[1], h = g[0], i = b * g[1];
+      if constexpr (R == 3) {
+        e += a2 * g[2], f += (a2 * a) * g[3];
+        h += b2 * g[2], i += (b2 * b) * g[3];
+      }
       o[0] = g[0];
       o[1] = e + f;
       o[2] = e - f;
       o[3] = h + i;
       o[4] = h - i;
-      o[5] = g[3];
+      o[5] = g[kOut - 1];
     }
   };
 
-  // G: 3 taps.
+  // G: 3 or 5 taps.
   struct Weight {
-    static constexpr int in = 3, out = 6;
+    static constexpr int in = R, out = 6;
     static void run(const V* w, V* o) {
-      const V e = ca0 * w[0] + ca2 * w[2], f = ca1 * w[1], g = cb0 * w[0] + cb2 * w[2], h = cb1 * w[1];
+      V e = ca0 * w[0] + ca2 * w[2], f = ca1 * w[1], g = cb0 * w[0] + cb2 * w[2], h = cb1 * w[1];
+      if constexpr (R == 5) {
+        e += ca4 * w[4], f += ca3 * w[3];
+        g += cb4 * w[4], h += cb3 * w[3];
+      }
       o[0] = c0 * w[0];
       o[1] = e + f;
       o[2] = e - f;
       o[3] = g + h;
       o[4] = g - h;
-      o[5] = w[2];
+      o[5] = w[R - 1];
     }
   };
 
-  // G': 6 elements of the domain become 3 gradients of taps.
+  // G': 6 elements of the domain become gradients of 3 or 5 taps.
   struct Taps {
-    static constexpr int in = 6, out = 3;
+    static constexpr int in = 6, out = R;
     static void run(const V* m, V* o) {
       const V s = m[1] + m[2], d = m[1] - m[2], t = m[3] + m[4], e = m[3] - m[4];
       o[0] = c0 * m[0] + (ca0 * s + cb0 * t);
       o[1] = ca1 * d + cb1 * e;
-      o[2] = ca2 * s + (cb2 * t + m[5]);
+      o[2] = ca2 * s + cb2 * t;
+      if constexpr (R == 5) {
+        o[3] = ca3 * d + cb3 * e;
+        o[4] = ca4 * s + cb4 * t;
+      }
+      o[R - 1] += m[5];
     }
   };
 
@@ -159,7 +178,7 @@ struct Winograd {
 
   // ---- tiles -----------------------------------------------------------------------------------------------------
 
-  // A batch of images whose pixel (4 ty - y0, 4 tx - x0) is the first of tile (ty, tx).
+  // A batch of images whose pixel (kOut ty - y0, kOut tx - x0) is the first of tile (ty, tx).
   struct Image {
     const float* p;
     int64_t channels, H, W, y0, x0;
@@ -189,7 +208,7 @@ struct Winograd {
     std::memset(out + hi * L, 0, static_cast<size_t>((width - hi) * L) * sizeof(float));
   }
 
-  // Tiles [t0, t1) of channels c.. into the domain. F is Input (tiles of 6 x 6, 4 apart) or Gradient (4 x 4).
+  // Tiles [t0, t1) of channels c.. into the domain. F is Input (tiles of 6 x 6, kOut apart) or Gradient (kOut x kOut).
   template <class F>
   static void tiles_in(const Image& m, const Grid& q, int64_t t0, int64_t t1, int64_t c, const Domain& d) {
     constexpr int64_t kRows = F::in, kMore = kRows - kOut;
@@ -200,7 +219,7 @@ struct Winograd {
       const int64_t row = t / q.TX, x = t % q.TX, n = std::min(q.TX - x, t1 - t), ty = row % q.TY, width = kOut * n + kMore;
       int64_t i = 0;
       if (kMore > 0 && ty > 0 && above == row - 1 && above_x == x) {
-        std::memcpy(lines, lines + kOut * most, static_cast<size_t>(kMore * most) * sizeof(float));
+        std::memmove(lines, lines + kOut * most, static_cast<size_t>(kMore * most) * sizeof(float));
         i = kMore;
       }
       for (; i < kRows; ++i) load_row(m, row / q.TY, c, kOut * ty - m.y0 + i, kOut * x - m.x0, width, lines + i * most);
@@ -215,12 +234,12 @@ struct Winograd {
     }
   }
 
-  // Whether F(4x4, 3x3) is faster than the sum of taps, for images of H x W results: both in vector operations, with
+  // Whether this is faster than the sum of taps, for images of H x W results: both in vector operations, with
   // the measured costs of transforming a tile of L channels to and fro, and the weights of a channel.
   static bool pays(int64_t images, int64_t C, int64_t M, int64_t H, int64_t W) {
     constexpr int64_t kTileIn = 320, kTileOut = 250, kWeight = 130;
     const int64_t c = blocks(C), m = blocks(M);
-    return Grid(images, H, W).count * (kDomain * C * m + kTileIn * c + kTileOut * m) + kWeight * C * m < images * H * W * 9 * C * M / L;
+    return Grid(images, H, W).count * (kDomain * C * m + kTileIn * c + kTileOut * m) + kWeight * C * m < images * H * W * kTaps * C * M / L;
   }
 
   // ---- products --------------------------------------------------------------------------------------------------

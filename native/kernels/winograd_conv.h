@@ -10,8 +10,9 @@
 namespace rl {
 namespace {
 
+template <int R>
 struct WinogradConv {
-  using D = Winograd;
+  using D = Winograd<R>;
   static constexpr int64_t L = D::L;
   static constexpr int64_t kChannelBlock = 64;                 // input channels that are summed in registers
   static constexpr int64_t kSlabBytes = int64_t{4} << 20, kSharedBytes = int64_t{4} << 20;
@@ -23,8 +24,8 @@ struct WinogradConv {
   const float* bias;
   float* out;
   int64_t OH, OW;
-  D::Image image;
-  D::Grid grid;
+  typename D::Image image;
+  typename D::Grid grid;
   int64_t k_block, panels;                    // panels of two vectors
 
   // Source (N, C, H, W), result (N, M, OH, OW), y0 and x0 zeros before.
@@ -38,19 +39,19 @@ struct WinogradConv {
   // Channels [k0, k0 + kc) of a panel's weights: u[element][k][lane].
   void weights_in(int64_t panel, int64_t k0, int64_t kc, float* u, int64_t element) const {
     constexpr int64_t kMost = 8;
-    float taps[9 * kMost * L];
+    float taps[D::kTaps * kMost * L];
     const int64_t lanes = vecs(panel) * L;
     for (int64_t h = 0; h < vecs(panel); ++h) {
       const int64_t m = (2 * panel + h) * L;
       for (int64_t k = 0; k < kc;) {
-        const int64_t n = w_channel == 9 ? std::min(kMost, kc - k) : 1;
-        D::channels_last(w + m * w_row + (k0 + k) * w_channel, w_row, 9 * n, M - m, taps);
+        const int64_t n = w_channel == D::kTaps ? std::min(kMost, kc - k) : 1;
+        D::channels_last(w + m * w_row + (k0 + k) * w_channel, w_row, D::kTaps * n, M - m, taps);
         for (int64_t i = 0; i < n; ++i, ++k) {
-          const float* s = taps + (9 * i + (flip ? 8 : 0)) * L;
+          const float* s = taps + (D::kTaps * i + (flip ? D::kTaps - 1 : 0)) * L;
           const int64_t by = flip ? -L : L;
           float* o = u + k * lanes + h * L;
-          D::both<D::Weight>([&](int r, int j) { return Simd<float>::load(s + (3 * r + j) * by); },
-                             [&](int r, int j, D::V v) { Simd<float>::store(o + (r * D::kIn + j) * element, v); });
+          D::template both<typename D::Weight>([&](int r, int j) { return Simd<float>::load(s + (R * r + j) * by); },
+                             [&](int r, int j, typename D::V v) { Simd<float>::store(o + (r * D::kIn + j) * element, v); });
         }
       }
     }
@@ -62,7 +63,7 @@ struct WinogradConv {
     Scratch<float> lines(D::kOut * most);
     for (int64_t h = 0; h < vecs(panel); ++h) {
       const int64_t m = (2 * panel + h) * L;
-      D::V add = {};
+      typename D::V add = {};
       if (bias)
         for (int64_t i = 0; i < std::min(L, M - m); ++i) add[i] = bias[m + i];
       for (int64_t t = t0; t < t1;) {
@@ -70,8 +71,8 @@ struct WinogradConv {
         for (int64_t k = 0; k < n; ++k) {
           const float* s = sums + (t + k - t0) * lanes + h * L;
           float* o = lines + D::kOut * k * L;
-          D::both<D::Output>([&](int r, int j) { return Simd<float>::load(s + (r * D::kIn + j) * element); },
-                             [&](int r, int j, D::V v) { Simd<float>::store(o + r * most + j * L, v + add); });
+          D::template both<typename D::Output>([&](int r, int j) { return Simd<float>::load(s + (r * D::kIn + j) * element); },
+                             [&](int r, int j, typename D::V v) { Simd<float>::store(o + r * most + j * L, v + add); });
         }
         const int64_t y = row % grid.TY * D::kOut, left = x * D::kOut, width = std::min(D::kOut * n, OW - left);
         float* to = out + ((row / grid.TY * M + m) * OH + y) * OW + left;
@@ -104,7 +105,7 @@ struct WinogradConv {
       const int64_t chunk = std::max<int64_t>(1, 64 / grid.TX) * grid.TX, chunks = (s1 - s0 + chunk - 1) / chunk;
       parallel_for(chunks * D::blocks(C), [&](int64_t i) {
         const int64_t t0 = s0 + i % chunks * chunk, c = i / chunks * L;
-        D::tiles_in<D::Input>(image, grid, t0, std::min(s1, t0 + chunk), c, {v + c, v_element, pitch, s0});
+        D::template tiles_in<typename D::Input>(image, grid, t0, std::min(s1, t0 + chunk), c, {v + c, v_element, pitch, s0});
       });
       const int64_t range = D::even(s1 - s0, ranges_most), ranges = (s1 - s0 + range - 1) / range;
       parallel_for(panels * ranges, [&](int64_t i) {

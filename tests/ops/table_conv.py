@@ -59,10 +59,12 @@ ROWS = [
     conv("pixel-blocks", (1, 2, 80, 70), (260, 2, 3, 3), padding=1, second=False, **LONG),
     conv("small-image-many-channels", (1, 40, 4, 4), (130, 40, 3, 3), padding=1, **LONG),
     conv("many-images", (21, 2, 6, 6), (4, 2, 3, 3), **LONG),
-    # 3 x 3 with stride 1 and enough channels: tiles of 4 x 4 results.
+    # 3 x 3 and 5 x 5 with stride 1 and enough channels: tiles of 4 x 4 and 2 x 2 results.
     *(conv(f"tiles-{h}x{w}-pad{pad}", (n, c, h, w), (o, c, 3, 3), padding=pad, second=False, bias=pad != 0, **LONG)
       for n, c, o, h, w, pad in [(1, 32, 32, 8, 8, 1), (2, 20, 33, 9, 11, 0), (1, 24, 40, 13, 6, 2), (3, 48, 48, 3, 3, 1),
                                  (1, 64, 48, 2, 9, 1), (2, 70, 17, 5, 4, 3), (5, 48, 50, 4, 4, 1), (1, 17, 100, 10, 25, 1)]),
+    *(conv(f"tiles5-{h}x{w}-pad{pad}", (n, c, h, w), (o, c, 5, 5), padding=pad, second=False, bias=pad != 0, **LONG)
+      for n, c, o, h, w, pad in [(1, 32, 32, 8, 8, 2), (2, 20, 33, 9, 11, 0), (1, 40, 40, 4, 7, 5), (3, 48, 36, 3, 3, 2)]),
     conv("tiles-many-channels", (1, 200, 8, 9), (70, 200, 3, 3), padding=1, second=False, **LONG),
     conv("tiles-twice", (1, 32, 5, 6), (32, 32, 3, 3), padding=1, **LONG),
     conv("tiles-slabs", (3, 36, 70, 71), (40, 36, 3, 3), padding=1, dtypes=("float32",), second=False, rtol=1e-4, atol=3e-3),
