@@ -9,9 +9,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 
-#include "gemm.h"
+#include "window.h"
 
 namespace rl {
 namespace {
@@ -36,27 +35,6 @@ struct ConvGeometry {
 
 constexpr int64_t kTapBlock = 192;           // of K: a panel of pixels and one of weights stay in L1
 constexpr int64_t kSlack = 64;                // elements that vector copies may read or write past an end
-
-// memcpy for short runs, inline: overlapping vectors, never past the end.
-template <class T>
-inline void copy_run(T* d, const T* s, int64_t n) {
-  constexpr int L = Simd<T>::lanes;
-  if (n >= L) {
-    for (int64_t i = 0; i + L <= n; i += L) Simd<T>::store(d + i, Simd<T>::load(s + i));
-    Simd<T>::store(d + n - L, Simd<T>::load(s + n - L));
-    return;
-  }
-  constexpr int H = L / 2, Q = H > 1 ? H / 2 : 1;
-  if (n >= H) {
-    std::memcpy(d, s, H * sizeof(T));
-    std::memcpy(d + n - H, s + n - H, H * sizeof(T));
-  } else if (n >= Q) {
-    std::memcpy(d, s, Q * sizeof(T));
-    std::memcpy(d + n - Q, s + n - Q, Q * sizeof(T));
-  } else {
-    for (int64_t i = 0; i < n; ++i) d[i] = s[i];
-  }
-}
 
 // A padded copy of some channels: (channel, z, y, phase, q) with x = q * phases + phase.
 template <class T>
