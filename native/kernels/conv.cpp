@@ -6,6 +6,7 @@
 //
 // Numbers: stride, pad, dil (one per spatial dimension), groups, then the spatial size of the result.
 #include "conv_geometry.h"
+#include "winograd_conv.h"
 
 namespace rl {
 namespace {
@@ -152,9 +153,21 @@ void pack_phase(const Products<T>& p, const Phase<T>& f, const T* w, int64_t gro
 
 // ---- forward --------------------------------------------------------------------------------------------------
 
+template <int R>
+bool winograd_forward(const ConvGeometry& q, const float* x, const float* w, const float* b, float* y) {
+  if (!q.square(R) || !Winograd<R>::pays(q.N, q.C, q.O, q.out[1], q.out[2])) return false;
+  WinogradConv<R> p(q.N, q.C, q.O, x, q.in[1], q.in[2], q.pad[1], q.pad[2], q.out[1], q.out[2]);
+  p.w = w, p.w_row = R * R * q.C, p.w_channel = R * R, p.flip = false;
+  p.bias = b, p.out = y;
+  p.run();
+  return true;
+}
+
 template <class T>
 void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   if (q.N == 0 || q.O == 0 || q.out_pixels() == 0) return;
+  if constexpr (sizeof(T) == 4)
+    if (winograd_forward<3>(q, x, w, b, y) || winograd_forward<5>(q, x, w, b, y)) return;
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Cg(), p.M = q.Og();
   p.src = x, p.dst = y, p.bias = b;
@@ -200,9 +213,21 @@ Residue residue(const ConvGeometry& q, int d, int64_t r) {
   return {first, first < q.in[d] ? (q.in[d] - 1 - first) / s + 1 : 0, (first + q.pad[d]) / s};
 }
 
+template <int R>
+bool winograd_transpose(const ConvGeometry& q, const float* g, const float* w, const float* b, float* x) {
+  if (!q.square(R) || !Winograd<R>::pays(q.N, q.O, q.C, q.in[1], q.in[2])) return false;
+  WinogradConv<R> p(q.N, q.O, q.C, g, q.out[1], q.out[2], R - 1 - q.pad[1], R - 1 - q.pad[2], q.in[1], q.in[2]);
+  p.w = w, p.w_row = R * R, p.w_channel = R * R * q.C, p.flip = true;
+  p.bias = b, p.out = x;
+  p.run();
+  return true;
+}
+
 template <class T>
 void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) {
   if (q.N == 0 || q.C == 0 || q.in_pixels() == 0) return;
+  if constexpr (sizeof(T) == 4)
+    if (winograd_transpose<3>(q, g, w, b, x) || winograd_transpose<5>(q, g, w, b, x)) return;
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Og(), p.M = q.Cg();
   p.src = g, p.dst = x, p.bias = b;

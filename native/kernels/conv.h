@@ -9,9 +9,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <type_traits>
 
-#include "gemm.h"
+#include "window.h"
 
 namespace rl {
 namespace {
@@ -27,31 +26,15 @@ struct ConvGeometry {
   int64_t out_pixels() const { return out[0] * out[1] * out[2]; }
   int64_t Cg() const { return C / G; }
   int64_t Og() const { return O / G; }
+  bool square(int64_t taps) const {            // two-dimensional, of stride 1: see winograd.h
+    bool fits = G == 1 && k[0] == 1 && k[1] == taps && k[2] == taps && in[0] == 1 && out[0] == 1;
+    for (int d = 0; d < 3; ++d) fits = fits && stride[d] == 1 && dil[d] == 1;
+    return fits;
+  }
 };
 
 constexpr int64_t kTapBlock = 192;           // of K: a panel of pixels and one of weights stay in L1
 constexpr int64_t kSlack = 64;                // elements that vector copies may read or write past an end
-
-// memcpy for short runs, inline: overlapping vectors, never past the end.
-template <class T>
-inline void copy_run(T* d, const T* s, int64_t n) {
-  constexpr int L = Simd<T>::lanes;
-  if (n >= L) {
-    for (int64_t i = 0; i + L <= n; i += L) Simd<T>::store(d + i, Simd<T>::load(s + i));
-    Simd<T>::store(d + n - L, Simd<T>::load(s + n - L));
-    return;
-  }
-  constexpr int H = L / 2, Q = H > 1 ? H / 2 : 1;
-  if (n >= H) {
-    std::memcpy(d, s, H * sizeof(T));
-    std::memcpy(d + n - H, s + n - H, H * sizeof(T));
-  } else if (n >= Q) {
-    std::memcpy(d, s, Q * sizeof(T));
-    std::memcpy(d + n - Q, s + n - Q, Q * sizeof(T));
-  } else {
-    for (int64_t i = 0; i < n; ++i) d[i] = s[i];
-  }
-}
 
 // A padded copy of some channels: (channel, z, y, phase, q) with x = q * phases + phase.
 template <class T>

@@ -4,6 +4,7 @@
 // padded image, and the vector lanes are output channels, from a transposed copy of g. Images are summed within a fixed number of
 // groups, and the groups' sums are added in order.
 #include "conv_geometry.h"
+#include "winograd_weight.h"
 
 #include <type_traits>
 
@@ -143,6 +144,15 @@ struct WeightGradient {
   }
 };
 
+template <int R>
+bool winograd_weight(const ConvGeometry& q, const float* x, const float* g, float* w) {
+  if (!q.square(R) || !Winograd<R>::pays(q.N, q.C, q.O, q.out[1], q.out[2])) return false;
+  const WinogradWeight<R> p{q.C, q.O, {x, q.C, q.in[1], q.in[2], q.pad[1], q.pad[2]}, {g, q.O, q.out[1], q.out[2], 0, 0},
+                            {q.N, q.out[1], q.out[2]}, w};
+  p.run();
+  return true;
+}
+
 template <class T>
 void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
   const int64_t size = q.O * q.Cg() * q.taps();
@@ -151,6 +161,8 @@ void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
     std::fill(w, w + size, T(0));
     return;
   }
+  if constexpr (sizeof(T) == 4)
+    if (winograd_weight<3>(q, x, g, w) || winograd_weight<5>(q, x, g, w)) return;
   WeightGradient<T> job{q, x, g, padded_input<T>(q), {}, nullptr};
   job.px = output_pixels(q, job.pad);
   Scratch<int64_t> offsets(q.Cg() * q.taps());

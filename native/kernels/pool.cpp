@@ -6,7 +6,7 @@
 #include <cstring>
 #include <limits>
 
-#include "../core/kernel.h"
+#include "window.h"
 
 namespace rl {
 namespace {
@@ -46,56 +46,88 @@ void infer_size(const Call& c, int at, Meta* m) {
 
 // ---- maxima ---------------------------------------------------------------------------------------------------
 
-// Along one row of outputs: the candidates of one kernel column are `step` apart. A NaN wins over what came before.
-template <int STEP, class T>
-void take_larger(const T* s, int64_t step, int32_t place, int64_t n, T* __restrict best, int32_t* __restrict where) {
-  const int64_t by = STEP ? STEP : step;
-  for (int64_t i = 0; i < n; ++i) {
-    const T v = s[i * by];
-    const bool take = v > best[i] || v != v;
-    best[i] = take ? v : best[i];
-    where[i] = take ? place + static_cast<int32_t>(i * by) : where[i];
-  }
-}
-
 struct MaxWindow {
   int64_t k[3], s[3], p[3], d[3];
 };
 
+// Windows in runs over the plane. A NaN wins over what came before; of equals the first stays.
 template <class T>
-void max_plane(const T* x, const Planes& in, const Planes& out, const MaxWindow& w, T* y, int32_t* where) {
-  const int64_t W = in.n[2], OW = out.n[2];
-  auto first = [&](int d, int64_t o) {        // the first element of window o that is inside
-    int64_t at = o * w.s[d] - w.p[d];
-    while (at < 0) at += w.d[d];
-    return at;
-  };
-  for (int64_t oz = 0; oz < out.n[0]; ++oz)
-    for (int64_t oy = 0; oy < out.n[1]; ++oy, y += OW, where += OW) {
-      const int64_t z0 = first(0, oz), y0 = first(1, oy);
-      const int32_t base = static_cast<int32_t>((z0 * in.n[1] + y0) * W);
-      for (int64_t i = 0; i < OW; ++i) {
-        y[i] = -std::numeric_limits<T>::infinity();
-        where[i] = base + static_cast<int32_t>(std::max<int64_t>(0, i * w.s[2] - w.p[2]));
-      }
-      for (int64_t i = 0; i < OW && i * w.s[2] < w.p[2]; ++i) where[i] = base + static_cast<int32_t>(first(2, i));
-      for (int64_t iz = z0; iz < std::min(in.n[0], oz * w.s[0] - w.p[0] + (w.k[0] - 1) * w.d[0] + 1); iz += w.d[0])
-        for (int64_t iy = y0; iy < std::min(in.n[1], oy * w.s[1] - w.p[1] + (w.k[1] - 1) * w.d[1] + 1); iy += w.d[1]) {
-          const int64_t row = (iz * in.n[1] + iy) * W;
-          for (int64_t kx = 0; kx < w.k[2]; ++kx) {
-            const int64_t shift = kx * w.d[2] - w.p[2];                          // x = i * stride + shift
-            const int64_t lo = shift < 0 ? (-shift + w.s[2] - 1) / w.s[2] : 0;
-            const int64_t hi = shift < W ? std::min(OW, (W - 1 - shift) / w.s[2] + 1) : 0;
-            if (lo >= hi) continue;
-            const int64_t at = row + lo * w.s[2] + shift;
-            const int32_t place = static_cast<int32_t>(at);
-            if (w.s[2] == 1) take_larger<1>(x + at, 1, place, hi - lo, y + lo, where + lo);
-            else if (w.s[2] == 2) take_larger<2>(x + at, 2, place, hi - lo, y + lo, where + lo);
-            else take_larger<0>(x + at, w.s[2], place, hi - lo, y + lo, where + lo);
-          }
-        }
+struct MaxPool {
+  using V = typename Simd<T>::vec;
+  typedef Lanes<T> I __attribute__((vector_size(kVectorBytes)));
+  static constexpr int64_t L = Simd<T>::lanes;
+  const Windows<T> windows;
+  int64_t count, run;
+  Scratch<int64_t> offset;                    // per tap: in the copy
+  Scratch<Lanes<T>> step;                     // per tap: in the plane, from the window's corner
+  Scratch<Lanes<T>> corner, first;            // per output of a run: place of the corner, and of the first element inside
+
+  static Windows<T> make(const Planes& in, const Planes& out, const MaxWindow& w) {
+    int64_t reach[3];
+    for (int d = 0; d < 3; ++d) reach[d] = (w.k[d] - 1) * w.d[d] + 1;
+    return Windows<T>(in.n, w.p, reach, w.s, out.n);
+  }
+
+  MaxPool(const Planes& in, const Planes& out, const MaxWindow& w)
+      : windows(make(in, out, w)), count(w.k[0] * w.k[1] * w.k[2]), run(windows.run()), offset(count), step(count),
+        corner(run + L), first(run + L) {
+    windows.taps(w.k, w.d, [&](int64_t t, int64_t at) {
+      const int64_t z = t / (w.k[1] * w.k[2]), y = t / w.k[2] % w.k[1], x = t % w.k[2];
+      offset[t] = at;
+      step[t] = static_cast<Lanes<T>>((z * w.d[0] * in.n[1] + y * w.d[1]) * in.n[2] + x * w.d[2]);
+    });
+    auto inside = [&](int d, int64_t at) { return at < 0 ? at + (w.d[d] - 1 - at) / w.d[d] * w.d[d] : at; };
+    for (int64_t i = 0; i < run + L; ++i) {
+      const int64_t x = i % windows.q[2], y = i / windows.q[2] % windows.q[1], z = i / (windows.q[2] * windows.q[1]);
+      const int64_t cz = z * w.s[0] - w.p[0], cy = y * w.s[1] - w.p[1], cx = x * w.s[2] - w.p[2];
+      corner[i] = static_cast<Lanes<T>>((cz * in.n[1] + cy) * in.n[2] + cx);
+      first[i] = static_cast<Lanes<T>>((inside(0, cz) * in.n[1] + inside(1, cy)) * in.n[2] + inside(2, cx));
     }
-}
+  }
+
+  // Vectors i.. of a run, N of them.
+  template <int N>
+  void vectors(const T* s, int64_t i, T* y, Lanes<T>* where) const {
+    typedef Lanes<T> Loose __attribute__((vector_size(kVectorBytes), aligned(sizeof(T)), may_alias));
+    V best[N];
+    I place[N], at[N];
+    for (int n = 0; n < N; ++n) {
+      best[n] = Simd<T>::all(-std::numeric_limits<T>::infinity());
+      place[n] = *reinterpret_cast<const Loose*>(first + i + n * L);
+      at[n] = *reinterpret_cast<const Loose*>(corner + i + n * L);
+    }
+    for (int64_t t = 0; t < count; ++t) {
+      const T* from = s + offset[t] + i;
+      const Lanes<T> by = step[t];
+      for (int n = 0; n < N; ++n) {
+        const V v = Simd<T>::load(from + n * L);
+        const I take = (v > best[n]) | (v != v);
+        best[n] = take ? v : best[n];
+        place[n] = take ? at[n] + by : place[n];
+      }
+    }
+    for (int n = 0; n < N; ++n) {
+      Simd<T>::store(y + n * L, best[n]);
+      *reinterpret_cast<Loose*>(where + n * L) = place[n];
+    }
+  }
+
+  void plane(const T* x, T* copy, T* best, Lanes<T>* place, T* y, int32_t* where) const {
+    windows.fill(x, -std::numeric_limits<T>::infinity(), copy);
+    int64_t i = 0;
+    for (; i + 4 * L <= run; i += 4 * L) vectors<4>(copy, i, best + i, place + i);
+    for (; i < run; i += L) vectors<1>(copy, i, best + i, place + i);
+    windows.gather(best, y);
+    if constexpr (sizeof(T) == 4) {
+      windows.gather(reinterpret_cast<const float*>(place), reinterpret_cast<float*>(where));
+    } else {
+      for (int64_t k = 0; k < windows.out[0] * windows.out[1] * windows.out[2]; ++k) {
+        const int64_t px = k % windows.out[2], py = k / windows.out[2] % windows.out[1], pz = k / (windows.out[2] * windows.out[1]);
+        where[k] = static_cast<int32_t>(place[(pz * windows.q[1] + py) * windows.q[2] + px]);
+      }
+    }
+  }
+};
 
 // max_pool(x; rank, size, kernel, stride, pad, dilation) -> values, places
 void max_pool_infer(const Call& c, Meta* m) {
@@ -114,8 +146,14 @@ void max_pool_run(const Call& c) {
   leading(c, 1 + 4 * rank, rank, 1, w.d);
   floating(c.in[0]->dtype, "max_pool", [&](auto z) {
     using T = decltype(z);
-    for_planes(out.count, in.size + out.size * w.k[0] * w.k[1] * w.k[2], [&](int64_t i) {
-      max_plane<T>(c.in[0]->ptr<T>() + i * in.size, in, out, w, c.out[0]->ptr<T>() + i * out.size,
+    if (out.count * out.size == 0) return;
+    const MaxPool<T> pool(in, out, w);
+    const int64_t per = std::max<int64_t>(1, kPlaneWork / (in.size + out.size * pool.count));
+    parallel_for((out.count + per - 1) / per, [&](int64_t job) {
+      Scratch<T> copy(pool.windows.storage()), best(pool.run + pool.L);
+      Scratch<Lanes<T>> place(pool.run + pool.L);
+      for (int64_t i = job * per; i < std::min(out.count, (job + 1) * per); ++i)
+        pool.plane(c.in[0]->ptr<T>() + i * in.size, copy, best, place, c.out[0]->ptr<T>() + i * out.size,
                    c.out[1]->ptr<int32_t>() + i * out.size);
     });
   });
@@ -126,37 +164,52 @@ RL_KERNEL(max_pool, 2, max_pool_infer, max_pool_run)
 int64_t adaptive_start(int64_t o, int64_t in, int64_t out) { return o * in / out; }
 int64_t adaptive_end(int64_t o, int64_t in, int64_t out) { return ((o + 1) * in + out - 1) / out; }
 
+// The windows along one dimension: range inside the input, and the length that counts for the mean.
+struct Ranges {
+  Scratch<int64_t> lo, hi, count;
+  explicit Ranges(int64_t n) : lo(n), hi(n), count(n) {}
+
+  void adaptive(int64_t in, int64_t out) {
+    for (int64_t o = 0; o < out; ++o) {
+      lo[o] = adaptive_start(o, in, out);
+      hi[o] = adaptive_end(o, in, out);
+      count[o] = hi[o] - lo[o];
+    }
+  }
+};
+
 // adaptive_max_pool(x; rank, size) -> values, places
 void adaptive_max_pool_run(const Call& c) {
   const int rank = static_cast<int>(c.inum(0));
   const Planes in(*c.in[0], rank), out(*c.out[0], rank);
+  Ranges z(out.n[0]), y(out.n[1]), x(out.n[2]);
+  z.adaptive(in.n[0], out.n[0]);
+  y.adaptive(in.n[1], out.n[1]);
+  x.adaptive(in.n[2], out.n[2]);
   floating(c.in[0]->dtype, "adaptive_max_pool2d", [&](auto zero) {
     using T = decltype(zero);
     for_planes(out.count, in.size + out.size, [&](int64_t i) {
-      const T* x = c.in[0]->ptr<T>() + i * in.size;
-      T* y = c.out[0]->ptr<T>() + i * out.size;
+      const T* s = c.in[0]->ptr<T>() + i * in.size;
+      T* best = c.out[0]->ptr<T>() + i * out.size;
       int32_t* where = c.out[1]->ptr<int32_t>() + i * out.size;
-      for (int64_t o = 0; o < out.size; ++o) {
-        const int64_t at[3] = {o / (out.n[1] * out.n[2]), o / out.n[2] % out.n[1], o % out.n[2]};
-        int64_t lo[3], hi[3];
-        for (int d = 0; d < 3; ++d) {
-          lo[d] = adaptive_start(at[d], in.n[d], out.n[d]);
-          hi[d] = adaptive_end(at[d], in.n[d], out.n[d]);
-        }
-        T best = -std::numeric_limits<T>::infinity();
-        int64_t place = (lo[0] * in.n[1] + lo[1]) * in.n[2] + lo[2];
-        for (int64_t z = lo[0]; z < hi[0]; ++z)
-          for (int64_t v = lo[1]; v < hi[1]; ++v)
-            for (int64_t u = lo[2]; u < hi[2]; ++u) {
-              const int64_t k = (z * in.n[1] + v) * in.n[2] + u;
-              if (x[k] > best || x[k] != x[k]) {
-                best = x[k];
-                place = k;
+      for (int64_t oz = 0; oz < out.n[0]; ++oz)
+        for (int64_t oy = 0; oy < out.n[1]; ++oy, best += out.n[2], where += out.n[2])
+          for (int64_t ox = 0; ox < out.n[2]; ++ox) {
+            T largest = -std::numeric_limits<T>::infinity();
+            int64_t place = (z.lo[oz] * in.n[1] + y.lo[oy]) * in.n[2] + x.lo[ox];
+            for (int64_t iz = z.lo[oz]; iz < z.hi[oz]; ++iz)
+              for (int64_t iy = y.lo[oy]; iy < y.hi[oy]; ++iy) {
+                const int64_t row = (iz * in.n[1] + iy) * in.n[2];
+                for (int64_t ix = x.lo[ox]; ix < x.hi[ox]; ++ix) {
+                  const T v = s[row + ix];
+                  const bool take = v > largest || v != v;
+                  largest = take ? v : largest;
+                  place = take ? row + ix : place;
+                }
               }
-            }
-        y[o] = best;
-        where[o] = static_cast<int32_t>(place);
-      }
+            best[ox] = largest;
+            where[ox] = static_cast<int32_t>(place);
+          }
     });
   });
 }
@@ -227,12 +280,6 @@ RL_KERNEL(plane_gather, 1, plane_gather_infer, plane_gather_run)
 
 // ---- means ----------------------------------------------------------------------------------------------------
 
-// The windows along one dimension: range inside the input, and the length that counts for the mean.
-struct Ranges {
-  Scratch<int64_t> lo, hi, count;
-  explicit Ranges(int64_t n) : lo(n), hi(n), count(n) {}
-};
-
 // Numbers: rank, size, adaptive, kernel, stride, pad, count_include_pad, divisor (0: none). `n`: the input's sizes.
 void fill_ranges(const Call& c, int rank, int d, int64_t in, int64_t out, Ranges& r) {
   const int at = 2 + rank, k = d - (3 - rank);
@@ -240,18 +287,29 @@ void fill_ranges(const Call& c, int rank, int d, int64_t in, int64_t out, Ranges
   const bool include = !adaptive && c.inum(at + 3 * rank);
   const int64_t size = adaptive || k < 0 ? 1 : c.inum(at + k), stride = adaptive || k < 0 ? 1 : c.inum(at + rank + k);
   const int64_t pad = adaptive || k < 0 ? 0 : c.inum(at + 2 * rank + k);
+  if (adaptive) return r.adaptive(in, out);
   for (int64_t o = 0; o < out; ++o) {
-    if (adaptive) {
-      r.lo[o] = adaptive_start(o, in, out);
-      r.hi[o] = adaptive_end(o, in, out);
-      r.count[o] = r.hi[o] - r.lo[o];
-      continue;
-    }
     const int64_t start = o * stride - pad, end = std::min(start + size, in + pad);
     r.lo[o] = std::max<int64_t>(start, 0);
     r.hi[o] = std::max(r.lo[o], std::min(end, in));
     r.count[o] = include ? end - start : r.hi[o] - r.lo[o];
   }
+}
+
+template <class T>
+T sum_of(const T* s, int64_t n) {
+  constexpr int64_t L = Simd<T>::lanes;
+  typename Simd<T>::vec a = {}, b = {};
+  int64_t i = 0;
+  for (; i + 2 * L <= n; i += 2 * L) {
+    a += Simd<T>::load(s + i);
+    b += Simd<T>::load(s + i + L);
+  }
+  a += b;
+  T sum = 0;
+  for (; i < n; ++i) sum += s[i];
+  for (int64_t l = 0; l < L; ++l) sum += a[l];
+  return sum;
 }
 
 struct Means {
@@ -260,6 +318,7 @@ struct Means {
   Planes in, out;                             // of x and of y
   Ranges z, y, x;
   int64_t divisor, pair;                      // pair: windows of 2, stride 2, along x
+  bool whole;                                 // one window, the plane
 
   Means(const Call& call, const Array& wide, const Array& narrow)
       : c(call), rank(static_cast<int>(call.inum(0))), in(wide, rank), out(narrow, rank), z(out.n[0]), y(out.n[1]), x(out.n[2]) {
@@ -267,6 +326,7 @@ struct Means {
     fill_ranges(c, rank, 1, in.n[1], out.n[1], y);
     fill_ranges(c, rank, 2, in.n[2], out.n[2], x);
     divisor = c.inum(1 + rank) ? 0 : c.inum(3 + 4 * rank);
+    whole = out.size == 1 && (z.hi[0] - z.lo[0]) * (y.hi[0] - y.lo[0]) * (x.hi[0] - x.lo[0]) == in.size;
     pair = 1;
     for (int64_t i = 0; i < out.n[2]; ++i) pair &= x.lo[i] == 2 * i && x.hi[i] == 2 * i + 2;
   }
@@ -280,6 +340,10 @@ struct Means {
   template <class T>
   void forward(const T* s, T* o, T* row) const {
     const int64_t W = in.n[2];
+    if (whole) {
+      o[0] = sum_of(s, in.size) / count<T>(0, 0, 0);
+      return;
+    }
     for (int64_t oz = 0; oz < out.n[0]; ++oz)
       for (int64_t oy = 0; oy < out.n[1]; ++oy, o += out.n[2]) {
         for (int64_t i = 0; i < W; ++i) row[i] = T(0);

@@ -21,10 +21,11 @@ def conv(label, x, w, bias=True, name=None, **kw):
 def transposed(label, x, w, bias=True, **kw):
     rank = len(w) - 2
     name, channels = f"conv_transpose{rank}d", w[1] * kw.get("groups", 1)
+    tolerance = {"atol": 3e-5} | {k: kw.pop(k) for k in ("rtol", "atol") if k in kw}
     if bias:
         return Row("conv_input", lambda T, x, w, b: getattr(T, name)(x, w, b, **kw), lambda r: (r(*x), r(*w), r(channels)),
-                   f"{rank}d-{label}", atol=3e-5)  # fmt: skip
-    return Row("conv_input", lambda T, x, w: getattr(T, name)(x, w, **kw), lambda r: (r(*x), r(*w)), f"{rank}d-{label}", atol=3e-5)
+                   f"{rank}d-{label}", **tolerance)  # fmt: skip
+    return Row("conv_input", lambda T, x, w: getattr(T, name)(x, w, **kw), lambda r: (r(*x), r(*w)), f"{rank}d-{label}", **tolerance)
 
 
 # Sums of a few thousand products of normal numbers: PyTorch's own float32 error is of this size.
@@ -58,6 +59,15 @@ ROWS = [
     conv("pixel-blocks", (1, 2, 80, 70), (260, 2, 3, 3), padding=1, second=False, **LONG),
     conv("small-image-many-channels", (1, 40, 4, 4), (130, 40, 3, 3), padding=1, **LONG),
     conv("many-images", (21, 2, 6, 6), (4, 2, 3, 3), **LONG),
+    # 3 x 3 and 5 x 5 with stride 1 and enough channels: tiles of 4 x 4 and 2 x 2 results.
+    *(conv(f"tiles-{h}x{w}-pad{pad}", (n, c, h, w), (o, c, 3, 3), padding=pad, second=False, bias=pad != 0, **LONG)
+      for n, c, o, h, w, pad in [(1, 32, 32, 8, 8, 1), (2, 20, 33, 9, 11, 0), (1, 24, 40, 13, 6, 2), (3, 48, 48, 3, 3, 1),
+                                 (1, 64, 48, 2, 9, 1), (2, 70, 17, 5, 4, 3), (5, 48, 50, 4, 4, 1), (1, 17, 100, 10, 25, 1)]),
+    *(conv(f"tiles5-{h}x{w}-pad{pad}", (n, c, h, w), (o, c, 5, 5), padding=pad, second=False, bias=pad != 0, **LONG)
+      for n, c, o, h, w, pad in [(1, 32, 32, 8, 8, 2), (2, 20, 33, 9, 11, 0), (1, 40, 40, 4, 7, 5), (3, 48, 36, 3, 3, 2)]),
+    conv("tiles-many-channels", (1, 200, 8, 9), (70, 200, 3, 3), padding=1, second=False, **LONG),
+    conv("tiles-twice", (1, 32, 5, 6), (32, 32, 3, 3), padding=1, **LONG),
+    conv("tiles-slabs", (3, 36, 70, 71), (40, 36, 3, 3), padding=1, dtypes=("float32",), second=False, rtol=1e-4, atol=3e-3),
     conv("empty-batch", (0, 3, 8, 9), (4, 3, 3, 3)),
     conv("half", (2, 3, 8, 9), (4, 3, 3, 3), dtypes=("bfloat16", "float16"), rtol=2e-2, atol=2e-2),
     Row("conv", lambda T, x, w: T.conv2d(x, w), lambda r: (r(2, 3, 8, 9), r(4, 3, 3, 3)), "int", dtypes=("int64",)),
@@ -76,6 +86,7 @@ ROWS = [
     transposed("stride-over-kernel", (2, 4, 5, 6), (4, 3, 2, 2), stride=3, output_padding=(1, 2)),
     transposed("dilation-groups", (2, 4, 5, 6), (4, 3, 3, 2), stride=(2, 3), padding=1, dilation=(3, 2), groups=2),
     transposed("output-padding-dilation", (2, 4, 5, 6), (4, 3, 3, 3), dilation=2, output_padding=1),
+    transposed("tiles", (2, 32, 7, 9), (32, 40, 3, 3), padding=2, **LONG),
     transposed("stride", (2, 4, 9), (4, 3, 4), stride=2, padding=1),
     transposed("unbatched", (4, 9), (4, 3, 4), stride=2, padding=1),
     transposed("stride", (1, 4, 3, 4, 3), (4, 2, 3, 2, 3), stride=2, padding=(1, 0, 1)),

@@ -9,7 +9,8 @@ import rushlight
 from rushlight import _native
 from rushlight._kernels import K
 
-# (input, weight, stride, padding, groups): many images, few, small ones side by side, strided, depthwise, narrow groups
+# (input, weight, stride, padding, groups): many images, few, small ones side by side, strided, depthwise, narrow groups;
+# 3 x 3 and 5 x 5 tiles in several slabs, with weights shared and not, and with odd channels
 CASES = [
     ((128, 6, 14, 14), (16, 6, 5, 5), 1, 0, 1),
     ((16, 64, 14, 14), (64, 64, 3, 3), 1, 1, 1),
@@ -19,6 +20,10 @@ CASES = [
     ((20, 96, 28, 28), (96, 1, 3, 3), 1, 1, 96),
     ((3, 3, 65, 67), (64, 3, 7, 7), 2, 3, 1),
     ((40, 8, 28, 28), (12, 4, 3, 3), 1, 1, 2),
+    ((16, 96, 33, 30), (40, 96, 3, 3), 1, 1, 1),
+    ((4, 64, 27, 27), (72, 64, 5, 5), 1, 2, 1),
+    ((9, 256, 7, 7), (264, 256, 3, 3), 1, 1, 1),
+    ((3, 41, 19, 23), (70, 41, 3, 3), 1, 2, 1),
 ]
 
 

@@ -1,0 +1,129 @@
+// Windows over one plane, so that every kernel tap is one contiguous run.
+//
+// A plane is copied once with its borders, split into phases of the stride in every dimension. The element of a tap for
+// output (z, y, x) is then at offset(tap) + (z * q1 + y) * q2 + x: neighbouring outputs, across the ends of rows too,
+// are neighbours in memory, and vectors run over the whole plane. The q - out elements between rows are computed and dropped.
+// Pooling and depthwise convolution are loops over such runs.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <type_traits>
+
+#include "gemm.h"
+
+namespace rl {
+namespace {
+
+// memcpy for short runs, inline: overlapping vectors, never past the end.
+template <class T>
+inline void copy_run(T* d, const T* s, int64_t n) {
+  constexpr int L = Simd<T>::lanes;
+  if (n >= L) {
+    for (int64_t i = 0; i + L <= n; i += L) Simd<T>::store(d + i, Simd<T>::load(s + i));
+    Simd<T>::store(d + n - L, Simd<T>::load(s + n - L));
+    return;
+  }
+  constexpr int H = L / 2, Q = H > 1 ? H / 2 : 1;
+  if (n >= H) {
+    std::memcpy(d, s, H * sizeof(T));
+    std::memcpy(d + n - H, s + n - H, H * sizeof(T));
+  } else if (n >= Q) {
+    std::memcpy(d, s, Q * sizeof(T));
+    std::memcpy(d + n - Q, s + n - Q, Q * sizeof(T));
+  } else {
+    for (int64_t i = 0; i < n; ++i) d[i] = s[i];
+  }
+}
+
+template <class T>
+using Lanes = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+
+template <class T>
+struct Windows {
+  static constexpr int64_t L = Simd<T>::lanes, kBlock = 8 * L;   // vectors may run this far past an end
+  int64_t size[3], front[3], stride[3], out[3];  // of the source; elements before it; of the result
+  int64_t full[3], q[3], phase;               // with borders; of one phase; distance of phases
+
+  // `reach`: from the first to the last tap of a window.
+  Windows(const int64_t* size_, const int64_t* front_, const int64_t* reach, const int64_t* stride_, const int64_t* out_) {
+    phase = 1;
+    for (int d = 0; d < 3; ++d) {
+      size[d] = size_[d], front[d] = front_[d], stride[d] = stride_[d], out[d] = out_[d];
+      full[d] = (out[d] - 1) * stride[d] + reach[d];
+      q[d] = (full[d] + stride[d] - 1) / stride[d];
+      phase *= q[d];
+    }
+    phase = (phase + kBlock + 15) / 16 * 16;
+  }
+
+  int64_t storage() const { return stride[0] * stride[1] * stride[2] * phase + kBlock; }
+  int64_t at(int64_t z, int64_t y, int64_t x) const {
+    return ((z % stride[0] * stride[1] + y % stride[1]) * stride[2] + x % stride[2]) * phase +
+           (z / stride[0] * q[1] + y / stride[1]) * q[2] + x / stride[2];
+  }
+  // One past the last output in the run, and whether the run is the result without gaps.
+  int64_t run() const { return ((out[0] - 1) * q[1] + out[1] - 1) * q[2] + out[2]; }
+  bool dense() const { return q[2] == out[2] && (q[1] == out[1] || out[0] == 1); }
+
+  // Rows are written in order, and what a vector writes past the end of one is written again.
+  void fill(const T* s, T border, T* d) const {
+    const int64_t W = size[2], n = q[2], left = std::min(front[2], full[2]);
+    const int64_t width = std::max<int64_t>(0, std::min(W, full[2] - left));
+    Scratch<T> line(stride[2] == 1 ? 0 : stride[2] * n + 2 * kBlock);
+    for (int64_t z = 0; z < full[0]; ++z)
+      for (int64_t y = 0; y < full[1]; ++y) {
+        T* o = d + at(z, y, 0);
+        const int64_t sz = z - front[0], sy = y - front[1];
+        if (sz < 0 || sz >= size[0] || sy < 0 || sy >= size[1]) {
+          for (int64_t r = 0; r < stride[2]; ++r) set_run(o + r * phase, border, n);
+          continue;
+        }
+        const T* row = s + (sz * size[1] + sy) * W;
+        T* t = stride[2] == 1 ? o : line.p;
+        if (left > 0) set_run(t, border, left);
+        copy_run(t + left, row, width);
+        if (left + width < stride[2] * n) set_run(t + left + width, border, stride[2] * n - left - width);
+        if (stride[2] == 2) split(t, n, o, o + phase);
+        else if (stride[2] > 2)
+          for (int64_t r = 0; r < stride[2]; ++r)
+            for (int64_t i = 0; i < n; ++i) o[r * phase + i] = t[i * stride[2] + r];
+      }
+  }
+
+  // fn(tap's number, offset) for the taps of a kernel k, d apart, in order.
+  template <class F>
+  void taps(const int64_t* k, const int64_t* d, const F& fn) const {
+    int64_t t = 0;
+    for (int64_t z = 0; z < k[0]; ++z)
+      for (int64_t y = 0; y < k[1]; ++y)
+        for (int64_t x = 0; x < k[2]; ++x) fn(t++, at(z * d[0], y * d[1], x * d[2]));
+  }
+
+  // The outputs of a run, without its gaps.
+  template <class U>
+  void gather(const U* run, U* to) const {
+    for (int64_t z = 0; z < out[0]; ++z)
+      for (int64_t y = 0; y < out[1]; ++y, to += out[2]) copy_run(to, run + (z * q[1] + y) * q[2], out[2]);
+  }
+
+ private:
+  static void set_run(T* d, T v, int64_t n) {
+    for (int64_t i = 0; i < n; ++i) d[i] = v;
+  }
+
+  // Even and odd elements, whole vectors at a time.
+  static void split(const T* s, int64_t n, T* even, T* odd) {
+    typedef Lanes<T> Index __attribute__((vector_size(kVectorBytes)));
+    Index e, o;
+    for (int i = 0; i < L; ++i) e[i] = 2 * i, o[i] = 2 * i + 1;
+    for (int64_t i = 0; i < n; i += L) {
+      const auto a = Simd<T>::load(s + 2 * i), b = Simd<T>::load(s + 2 * i + L);
+      Simd<T>::store(even + i, __builtin_shuffle(a, b, e));
+      Simd<T>::store(odd + i, __builtin_shuffle(a, b, o));
+    }
+  }
+};
+
+}  // namespace
+}  // namespace rl

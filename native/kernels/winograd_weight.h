@@ -1,0 +1,85 @@
+// The weight gradient in Winograd's domain: w = G' [ sum_tiles (A g A') o (B' d B) ] G.
+//
+// Slab by slab of tiles: both transforms, then jobs of some input channels (rows) by a panel of output channels (lanes), whose
+// inner dimension is tiles. Each slab's sums are transformed back and added to w, in the order of the slabs.
+#pragma once
+
+#include "winograd.h"
+
+namespace rl {
+namespace {
+
+template <int R>
+struct WinogradWeight {
+  using D = Winograd<R>;
+  static constexpr int64_t kTaps = D::kTaps;
+  static constexpr int64_t L = D::L;
+  static constexpr int64_t kTileBlock = 64;                    // tiles that are summed in registers
+  static constexpr int64_t kSlabBytes = int64_t{6} << 20;
+
+  int64_t C, O;
+  typename D::Image x, g;
+  typename D::Grid grid;
+  float* w;                                   // (O, C, kTaps)
+
+  int64_t vecs(int64_t panel) const { return std::min<int64_t>(2, D::blocks(O) - 2 * panel); }
+
+  // Sums of channels [c0, c0 + n) and a panel become taps of w: sums[element][channel][lane].
+  void taps_out(int64_t panel, int64_t c0, int64_t n, const float* sums, int64_t element, bool add) const {
+    const int64_t lanes = vecs(panel) * L;
+    float taps[kMR * kTaps * L], rows[L * kMR * kTaps];
+    for (int64_t h = 0; h < vecs(panel); ++h) {
+      const int64_t o = (2 * panel + h) * L, outs = std::min(L, O - o);
+      for (int64_t c = 0; c < n; ++c) {
+        const float* s = sums + c * lanes + h * L;
+        float* t = taps + c * kTaps * L;
+        D::template both<typename D::Taps>([&](int r, int j) { return Simd<float>::load(s + (r * D::kIn + j) * element); },
+                         [&](int r, int j, typename D::V v) { Simd<float>::store(t + (R * r + j) * L, v); });
+      }
+      float* to = w + (o * C + c0) * kTaps;
+      if (!add) {
+        D::channels_first(taps, kTaps * n, outs, to, kTaps * C);
+        continue;
+      }
+      D::channels_first(taps, kTaps * n, outs, rows, kMR * kTaps);
+      for (int64_t i = 0; i < outs; ++i)
+        for (int64_t k = 0; k < kTaps * n; ++k) to[i * kTaps * C + k] += rows[i * kMR * kTaps + k];
+    }
+  }
+
+  void run() const {
+    const int64_t pitch = D::odd_lines(D::blocks(C) * L), panels = (D::blocks(O) + 1) / 2;
+    const int64_t per_tile = D::kDomain * 4 * (pitch + D::blocks(O) * L);
+    int64_t slab = std::max<int64_t>(2 * kTileBlock, kSlabBytes / per_tile);
+    if (slab >= grid.TX) slab = slab / grid.TX * grid.TX;
+    slab = D::even(grid.count, slab);
+    const int64_t v_element = D::odd_lines(slab * pitch), u_element = D::odd_lines(slab * 2 * L), u_panel = D::kDomain * u_element;
+    const int64_t height = D::even(C, kMR), groups = (C + height - 1) / height;
+    Scratch<float> v(D::kDomain * v_element), u(panels * u_panel);
+    for (int64_t s0 = 0; s0 < grid.count; s0 += slab) {
+      const int64_t s1 = std::min(grid.count, s0 + slab), n = s1 - s0;
+      const int64_t chunk = std::max<int64_t>(1, 64 / grid.TX) * grid.TX, chunks = (n + chunk - 1) / chunk;
+      parallel_for(chunks * (D::blocks(C) + D::blocks(O)), [&](int64_t i) {
+        const int64_t t0 = s0 + i % chunks * chunk, t1 = std::min(s1, t0 + chunk), c = i / chunks * L;
+        if (c < C) return D::template tiles_in<typename D::Input>(x, grid, t0, t1, c, {v + c, v_element, pitch, s0});
+        const int64_t b = i / chunks - D::blocks(C), lanes = vecs(b / 2) * L;
+        D::template tiles_in<typename D::Gradient>(g, grid, t0, t1, b * L, {u + b / 2 * u_panel + b % 2 * L, u_element, lanes, s0});
+      });
+      const int64_t block = D::even(n, kTileBlock);
+      parallel_for(panels * groups, [&](int64_t i) {
+        const int64_t panel = i / groups, c0 = i % groups * height, rows = std::min(height, C - c0), lanes = vecs(panel) * L;
+        const int64_t element = D::odd_lines(rows * lanes);
+        Scratch<float> sums(D::kDomain * element);
+        for (int64_t e = 0; e < D::kDomain; ++e)
+          for (int64_t t = 0; t < n; t += block)
+            D::multiply(static_cast<int>(lanes / L), static_cast<int>(rows), std::min(block, n - t),
+                        v + e * v_element + t * pitch + c0, 1, pitch, u + panel * u_panel + e * u_element + t * lanes,
+                        sums + e * element, t > 0);
+        taps_out(panel, c0, rows, sums, element, s0 > 0);
+      });
+    }
+  }
+};
+
+}  // namespace
+}  // namespace rl
