@@ -287,6 +287,44 @@ void gemm_serial_or_parallel(int64_t M, int64_t N, int64_t K, const Matrix<T>& A
   }
 }
 
+// B (K x N), packed once for products with many A.
+template <class T>
+class PackedB {
+ public:
+  PackedB(const Matrix<T>& B, int64_t K, int64_t N) : K_(K), N_(N), panels_((N + kNR<T> - 1) / kNR<T>), data_(panels_ * kNR<T> * K) {
+    parallel_for(panels_, [&](int64_t q) {
+      for (int64_t k0 = 0; k0 < K_; k0 += kKC) B.pack_b(panel(q, k0), k0, block(k0), q * kNR<T>, cols(q));
+    });
+  }
+
+  // C (M x N) = A B (+ C), by one thread. A's rows are contiguous.
+  void multiply(int64_t M, const T* A, int64_t lda, T* C, int64_t ldc, bool accumulate, const Epilogue<T>& e) const {
+    typename Simd<T>::vec acc[2 * kMR];
+    alignas(64) T packed_a[kMR * kKC];
+    const int64_t tiles = (M + kMR - 1) / kMR;  // of nearly equal height
+    for (int64_t k0 = 0; k0 < K_; k0 += kKC) {
+      const int64_t kc = block(k0);
+      for (int64_t t = 0; t < tiles; ++t) {
+        const int64_t i = M * t / tiles;
+        const int rows = static_cast<int>(M * (t + 1) / tiles - i);
+        Matrix<T>{A, lda, 1}.pack_a(packed_a, i, rows, k0, kc);
+        for (int64_t q = 0; q < panels_; ++q) {
+          micro_dispatch<T, kMR>(rows, kc, packed_a, 1, kMR, panel(q, k0), kNR<T>, acc);
+          write_tile<T>(acc, rows, cols(q), C + i * ldc + q * kNR<T>, ldc, accumulate || k0 > 0, k0 + kc == K_, e, i, q * kNR<T>);
+        }
+      }
+    }
+  }
+
+ private:
+  int64_t block(int64_t k0) const { return K_ - k0 < kKC ? K_ - k0 : kKC; }
+  int cols(int64_t q) const { return static_cast<int>(N_ - q * kNR<T> < kNR<T> ? N_ - q * kNR<T> : kNR<T>); }
+  T* panel(int64_t q, int64_t k0) const { return data_ + panels_ * kNR<T> * k0 + q * kNR<T> * block(k0); }
+
+  int64_t K_, N_, panels_;
+  Scratch<T> data_;
+};
+
 template <class T, class PanelsB>
 void gemm(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const PanelsB& B, T* C, int64_t ldc, bool accumulate,
           const Epilogue<T>& e) {
