@@ -10,7 +10,7 @@
 // are updated in their first count(t) rows, and end as the final ones.
 #include <algorithm>
 
-#include "gemm.h"
+#include "product.h"
 #include "vecmath.h"
 
 namespace rl {
