@@ -30,6 +30,9 @@ def operations(step) -> float:
         "conv_input": lambda args, out: args[0].numel() * prod(args[1].shape[1:]),
         "conv_weight_backward": lambda args, out: args[1].numel() * prod(out.shape[1:]),
     }
+    for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu"):  # arguments: x, h, c, w_ih, w_hh, …; g, gh, gc, h, c, w_hh, gates, …
+        count[kind] = lambda args, out: args[0].numel() // args[0].shape[-1] * (args[3].numel() + args[4].numel())
+        count[f"{kind}_backward"] = lambda args, out: args[6].shape[0] * args[5].numel()
     total = 0
 
     def tracer(op, args, attrs, out):

@@ -1,5 +1,5 @@
 // matmul (batched, any strides) and linear (x W^T + b).
-#include "gemm.h"
+#include "product.h"
 
 namespace rl {
 namespace {

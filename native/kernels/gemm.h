@@ -1,12 +1,8 @@
-// The matrix product, as a building block: C = A B (+ C) (+ bias), any strides, float or double.
+// The parts of a matrix product: the micro-kernel, packing, and what happens to a finished tile.
 //
 // Goto's scheme: B is packed into panels NR wide, A into panels MR high, and one micro-kernel keeps an
-// MR x NR tile of C in registers while it runs down K. Panels come from a functor, so that convolution
-// packs straight from the image. MR x NR: 14 x 32 floats with AVX-512 (28 accumulators), 6 x 16 with AVX2,
-// 4 x 8 with SSE.
-//
-// Results do not depend on the number of threads: a C tile is summed over K blocks in order by whoever
-// computes it.
+// MR x NR tile of C in registers while it runs down K. MR x NR: 14 x 32 floats with AVX-512 (28 accumulators),
+// 6 x 16 with AVX2, 4 x 8 with SSE. The last columns, if they fit into one vector, take half the time.
 #pragma once
 
 #include <cstring>
@@ -36,14 +32,24 @@ struct Simd {
   // Subtraction, because 0 + x is not x for x = -0 and would be computed.
   static vec all(T x) { return x - vec{}; }
   static void store(T* p, vec v) { *reinterpret_cast<loose*>(p) = v; }
+  // The first n lanes, the others zero; n may be larger than there are lanes.
+  static vec load_some(const T* p, int n) {
+    if (n >= lanes) return load(p);
+    T row[lanes] = {};
+    for (int k = 0; k < n; ++k) row[k] = p[k];
+    return load(row);
+  }
+  static void store_some(T* p, vec v, int n) {
+    if (n >= lanes) return store(p, v);
+    T row[lanes];
+    store(row, v);
+    for (int k = 0; k < n; ++k) p[k] = row[k];
+  }
 };
 
 template <class T>
 constexpr int kNR = 2 * Simd<T>::lanes;
 constexpr int64_t kKC = 320;                  // K block: an A panel and a B panel stay in L1/L2
-constexpr int64_t kMC = kMR * 8;
-template <class T>
-constexpr int64_t kNC = kNR<T> * 48;
 
 // What happens to a C tile after its last K block.
 template <class T>
@@ -54,19 +60,20 @@ struct Epilogue {
   T alpha = T(1);
 };
 
-// rows x (2 vectors) of C += A panel * B panel. a: k-major, MR apart; b: k-major, ldb apart.
-template <class T, int ROWS>
+// rows x VECS vectors of C += A panel * B panel. a: k-major, MR apart; b: k-major, ldb apart. acc: two vectors a row.
+template <class T, int ROWS, int VECS = 2>
 inline void micro(int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T* b, int64_t ldb, typename Simd<T>::vec* acc) {
   using V = typename Simd<T>::vec;
   V c0[ROWS], c1[ROWS];
   for (int r = 0; r < ROWS; ++r) c0[r] = c1[r] = V{};
   for (int64_t p = 0; p < k; ++p) {
-    V b0 = Simd<T>::load(b), b1 = Simd<T>::load(b + Simd<T>::lanes);
+    V b0 = Simd<T>::load(b), b1 = V{};
+    if constexpr (VECS == 2) b1 = Simd<T>::load(b + Simd<T>::lanes);
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r) {
       V x = Simd<T>::all(a[r * lda_row]);
       c0[r] += x * b0;
-      c1[r] += x * b1;
+      if constexpr (VECS == 2) c1[r] += x * b1;
     }
     a += lda_k;
     b += ldb;
@@ -77,13 +84,13 @@ inline void micro(int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T
   }
 }
 
-template <class T, int ROWS>
+template <class T, int ROWS, int VECS = 2>
 inline void micro_dispatch(int rows, int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T* b, int64_t ldb,
                            typename Simd<T>::vec* acc) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) return micro_dispatch<T, ROWS - 1>(rows, k, a, lda_row, lda_k, b, ldb, acc);
+    if (rows < ROWS) return micro_dispatch<T, ROWS - 1, VECS>(rows, k, a, lda_row, lda_k, b, ldb, acc);
   }
-  micro<T, ROWS>(k, a, lda_row, lda_k, b, ldb, acc);
+  micro<T, ROWS, VECS>(k, a, lda_row, lda_k, b, ldb, acc);
 }
 
 // Writes a finished or partial tile: first K block stores, later ones add, the last one runs the epilogue.
@@ -92,50 +99,23 @@ inline void write_tile(const typename Simd<T>::vec* acc, int rows, int cols, T* 
                        const Epilogue<T>& e, int64_t row0, int64_t col0) {
   using V = typename Simd<T>::vec;
   constexpr int L = Simd<T>::lanes;
-  for (int r = 0; r < rows; ++r) {
-    V v0 = acc[2 * r], v1 = acc[2 * r + 1];
-    T* out = c + r * ldc;
-    T row[2 * L];
-    if (e.alpha != T(1)) {
-      v0 *= e.alpha;
-      v1 *= e.alpha;
+  const int vecs = cols > L ? 2 : 1;
+  V bias[2] = {};
+  const bool biased = last && e.col_bias;
+  if (biased)
+    for (int h = 0; h < vecs; ++h) bias[h] = Simd<T>::load_some(e.col_bias + col0 + h * L, cols - h * L);
+  for (int r = 0; r < rows; ++r)
+    for (int h = 0; h < vecs; ++h) {
+      V v = acc[2 * r + h];
+      T* out = c + r * ldc + h * L;
+      const int n = cols - h * L;
+      if (e.alpha != T(1)) v *= e.alpha;
+      if (accumulate) v += Simd<T>::load_some(out, n);
+      if (biased) v += bias[h];
+      if (last && e.row_bias) v += e.row_bias[row0 + r];
+      if (last && e.relu) v = v < V{} ? V{} : v;
+      Simd<T>::store_some(out, v, n);
     }
-    if (cols == 2 * L) {
-      if (accumulate) {
-        v0 += Simd<T>::load(out);
-        v1 += Simd<T>::load(out + L);
-      }
-      if (last) {
-        if (e.col_bias) {
-          v0 += Simd<T>::load(e.col_bias + col0);
-          v1 += Simd<T>::load(e.col_bias + col0 + L);
-        }
-        if (e.row_bias) {
-          v0 += e.row_bias[row0 + r];
-          v1 += e.row_bias[row0 + r];
-        }
-        if (e.relu) {
-          v0 = v0 < V{} ? V{} : v0;
-          v1 = v1 < V{} ? V{} : v1;
-        }
-      }
-      Simd<T>::store(out, v0);
-      Simd<T>::store(out + L, v1);
-      continue;
-    }
-    Simd<T>::store(row, v0);
-    Simd<T>::store(row + L, v1);
-    for (int j = 0; j < cols; ++j) {
-      T x = row[j];
-      if (accumulate) x += out[j];
-      if (last) {
-        if (e.col_bias) x += e.col_bias[col0 + j];
-        if (e.row_bias) x += e.row_bias[row0 + r];
-        if (e.relu) x = x < T(0) ? T(0) : x;
-      }
-      out[j] = x;
-    }
-  }
 }
 
 // out[a][b] = in[b][a] for 8 x 8 elements: three rounds of interleaving pairs of rows.
@@ -181,7 +161,7 @@ struct Matrix {
     const T* s = p + k0 * rs + j0 * cs;
     if (cols == NR && cs == 1) {
       for (int64_t k = 0; k < kc; ++k) std::memcpy(out + k * NR, s + k * rs, NR * sizeof(T));
-    } else if (cols == NR && rs == 1) {
+    } else if (NR % 8 == 0 && cols == NR && rs == 1) {
       transpose_panel(out, s, kc);
     } else {
       for (int64_t k = 0; k < kc; ++k) {
@@ -196,8 +176,11 @@ struct Matrix {
   void transpose_panel(T* out, const T* s, int64_t kc) const {
     constexpr int NR = kNR<T>;
     int64_t k = 0;
-    for (; k + 8 <= kc; k += 8)
-      for (int j = 0; j < NR; j += 8) transpose8(out + k * NR + j, NR, s + j * cs + k, cs);
+    for (; k + 16 <= kc; k += 16)             // a whole cache line of each column: their lines may fall on each other
+      for (int j = 0; j < NR; j += 8) {
+        transpose8(out + k * NR + j, NR, s + j * cs + k, cs);
+        transpose8(out + (k + 8) * NR + j, NR, s + j * cs + k + 8, cs);
+      }
     for (; k < kc; ++k)
       for (int j = 0; j < NR; ++j) out[k * NR + j] = s[j * cs + k];
   }
@@ -205,94 +188,24 @@ struct Matrix {
   // Panel of A: rows i0..i0+rows, columns k0..k0+kc, k-major, MR apart.
   void pack_a(T* out, int64_t i0, int rows, int64_t k0, int64_t kc) const {
     const T* s = p + i0 * rs + k0 * cs;
-    if (rs == 1 && rows == kMR) {
-      for (int64_t k = 0; k < kc; ++k)
-        for (int r = 0; r < kMR; ++r) out[k * kMR + r] = s[k * cs + r];
+    int64_t k = 0;
+    if (rs == 1 && rows >= 8) {               // two copies of 8, which overlap
+      for (; k < kc; ++k) {
+        std::memcpy(out + k * kMR, s + k * cs, 8 * sizeof(T));
+        std::memcpy(out + k * kMR + rows - 8, s + k * cs + rows - 8, 8 * sizeof(T));
+      }
       return;
     }
-    for (int64_t k = 0; k < kc; ++k) {
+    if (cs == 1 && rows >= 8)                 // in blocks of 8 rows, the last of which overlaps the one before
+      for (; k + 8 <= kc; k += 8)
+        for (int r = 0; r < rows; r += 8) {
+          const int first = r + 8 <= rows ? r : rows - 8;
+          transpose8(out + k * kMR + first, kMR, s + first * rs + k, rs);
+        }
+    for (; k < kc; ++k)
       for (int r = 0; r < rows; ++r) out[k * kMR + r] = s[r * rs + k * cs];
-    }
   }
 };
-
-// C (M x N, row stride ldc, unit column stride) = alpha A B (+ C) with epilogue. PanelsB has pack_b as above.
-template <class T, class PanelsB>
-void gemm_serial_or_parallel(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const PanelsB& B, T* C, int64_t ldc,
-                             bool accumulate, const Epilogue<T>& e, bool parallel) {
-  constexpr int NR = kNR<T>;
-  if (M == 0 || N == 0) return;
-  if (K == 0) {
-    typename Simd<T>::vec zero[2 * kMR] = {};
-    for (int64_t i = 0; i < M; i += kMR)
-      for (int64_t j = 0; j < N; j += NR)
-        write_tile<T>(zero, static_cast<int>(M - i < kMR ? M - i : kMR), static_cast<int>(N - j < NR ? N - j : NR),
-                      C + i * ldc + j, ldc, accumulate, true, e, i, j);
-    return;
-  }
-  const int64_t nc_max = N < kNC<T> ? (N + NR - 1) / NR * NR : kNC<T>;
-  const int64_t kc_max = K < kKC ? K : kKC;
-  Scratch<T> packed_b(nc_max * kc_max);
-  // Rows with unit K stride are read in place by broadcasts if few; else packed.
-  for (int64_t j0 = 0; j0 < N; j0 += kNC<T>) {
-    const int64_t nc = N - j0 < kNC<T> ? N - j0 : kNC<T>;
-    const int64_t panels = (nc + NR - 1) / NR;
-    for (int64_t k0 = 0; k0 < K; k0 += kKC) {
-      const int64_t kc = K - k0 < kKC ? K - k0 : kKC;
-      const bool last = k0 + kc == K, add = accumulate || k0 > 0;
-      auto pack = [&](int64_t q) {
-        int64_t j = q * NR;
-        B.pack_b(packed_b + q * NR * kc, k0, kc, j0 + j, static_cast<int>(nc - j < NR ? nc - j : NR));
-      };
-      const int64_t row_blocks = (M + kMC - 1) / kMC;
-      // Split columns too if there are few row blocks.
-      const int64_t panels_per_job = row_blocks >= 8 ? panels : (panels * row_blocks + 7) / 8;
-      const int64_t col_jobs = (panels + panels_per_job - 1) / panels_per_job;
-      auto compute = [&](int64_t job) {
-        const int64_t i0 = job / col_jobs * kMC, q0 = job % col_jobs * panels_per_job;
-        const int64_t q1 = q0 + panels_per_job < panels ? q0 + panels_per_job : panels;
-        const int64_t mc = M - i0 < kMC ? M - i0 : kMC;
-        alignas(64) T packed_a[kMR * kKC];
-        typename Simd<T>::vec acc[2 * kMR];
-        for (int64_t i = i0; i < i0 + mc; i += kMR) {
-          const int rows = static_cast<int>(i0 + mc - i < kMR ? i0 + mc - i : kMR);
-          const T* a = A.p + i * A.rs + k0 * A.cs;
-          int64_t lda_row = A.rs, lda_k = A.cs;
-          if (q1 - q0 > 2) {                  // worth packing when several panels use it
-            A.pack_a(packed_a, i, rows, k0, kc);
-            a = packed_a;
-            lda_row = 1;
-            lda_k = kMR;
-          }
-          for (int64_t q = q0; q < q1; ++q) {
-            const int64_t j = q * NR;
-            micro_dispatch<T, kMR>(rows, kc, a, lda_row, lda_k, packed_b + q * NR * kc, NR, acc);
-            write_tile<T>(acc, rows, static_cast<int>(nc - j < NR ? nc - j : NR), C + i * ldc + j0 + j, ldc, add, last, e, i,
-                          j0 + j);
-          }
-        }
-      };
-      const int64_t jobs = row_blocks * col_jobs;
-      if (parallel) {
-        const int64_t per = 8, groups = (panels + per - 1) / per;
-        parallel_for(groups, [&](int64_t g) {
-          for (int64_t q = g * per; q < panels && q < (g + 1) * per; ++q) pack(q);
-        });
-        parallel_for(jobs, compute);
-      } else {
-        for (int64_t q = 0; q < panels; ++q) pack(q);
-        for (int64_t job = 0; job < jobs; ++job) compute(job);
-      }
-    }
-  }
-}
-
-template <class T, class PanelsB>
-void gemm(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const PanelsB& B, T* C, int64_t ldc, bool accumulate,
-          const Epilogue<T>& e) {
-  // A parallel region costs a few microseconds; below ~2 MFLOP one thread is faster.
-  gemm_serial_or_parallel<T>(M, N, K, A, B, C, ldc, accumulate, e, M * N * K > 1000000);
-}
 
 }  // namespace
 }  // namespace rl

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import rushlight
+from rushlight import _native
 from tests.nn.test_layers import TOLERANCE, make, ours
 from tests.ops.harness import assert_same, cotangents, to_numpy
 
@@ -158,3 +159,80 @@ def test_dropout_warning():
     """Dropout after the only layer does nothing, and is reported."""
     with pytest.warns(UserWarning, match="dropout option adds dropout after all but last recurrent layer"):
         rushlight.nn.LSTM(3, 4, dropout=0.5)
+
+
+@pytest.mark.parametrize("source", ["LSTM(7, 19, 2, bidirectional=True)", "GRU(7, 19, 2)", "RNN(7, 19, nonlinearity='relu')"])
+@pytest.mark.parametrize("batch", [5, 9, 30, 61, 130])
+def test_threads(source, batch):
+    """Outputs and gradients have the same bits for one, two and three threads."""
+    results = []
+    for threads in (1, 2, 3):
+        before = _native.get_num_threads()
+        _native.set_num_threads(threads)
+        try:
+            rushlight.manual_seed(0)
+            layer, x = make(source, rushlight), rushlight.randn(6, batch, 7, requires_grad=True)
+            out, state = layer(x)
+            (out.square().sum() + sum(s.sum() for s in flat([state]))).backward()
+            results.append([to_numpy(t) for t in (out, x.grad, *(p.grad for p in layer.parameters()))])
+        finally:
+            _native.set_num_threads(before)
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+@pytest.mark.parametrize("source", ["LSTM(2, 3)", "GRU(2, 3)", "RNN(2, 3)", "LSTM(2, 3, proj_size=1)"])
+def test_second_derivatives(source):
+    """gradgradcheck with respect to the input, the states and every weight; the input may also be the state."""
+    rushlight.manual_seed(0)
+    layer = make(source, rushlight).double()
+    names = [name for name, _ in layer.named_parameters()]
+    x = rushlight.randn(3, 2, 2, dtype=rushlight.float64, requires_grad=True)
+    widths = [layer.proj_size or 3, 3] if "LSTM" in source else [3]
+    states = [rushlight.randn(1, 2, w, dtype=rushlight.float64, requires_grad=True) for w in widths]
+
+    def run(x, *rest):
+        for name, w in zip(names, rest[len(states) :], strict=True):
+            layer._parameters.pop(name, None)
+            setattr(layer, name, w)
+        given = rest[: len(states)]
+        out, last = layer(x, given if len(given) > 1 else given[0])
+        return [out, *flat([last])]
+
+    weights = [p.detach().requires_grad_() for p in layer.parameters()]
+    assert rushlight.autograd.gradcheck(run, (x, *states, *weights))
+    assert rushlight.autograd.gradgradcheck(run, (x, *states, *weights))
+
+
+def test_output_may_be_overwritten():
+    """Nothing that the derivative needs lies in the outputs."""
+
+    def run(T, layer):
+        leaf = tensor(T, np.random.default_rng(0).standard_normal((4, 2, 3)))
+        out, state = layer(leaf)
+        return [leaf], (out.mul_(2) if T is rushlight else out * 2, state)
+
+    compare(run, both("LSTM(3, 4)"))
+
+
+@pytest.mark.parametrize("sizes", [[2, 3], [3, 2, 1], [3, -1, 3], [1, 4]])
+def test_wrong_batch_sizes(sizes):
+    """A packed sequence made by hand whose sizes do not fit is an error, whatever they are."""
+    packed = rushlight.nn.utils.rnn.PackedSequence(rushlight.ones(5, 3), rushlight.tensor(sizes))
+    with pytest.raises(RuntimeError, match="batch_sizes must"):
+        rushlight.nn.GRU(3, 4)(packed)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half(dtype):
+    """Half types are computed in float32 and agree with it."""
+    rushlight.manual_seed(0)
+    layer, x = rushlight.nn.LSTM(3, 4), rushlight.randn(5, 2, 3)
+    want = layer(x)[0].sum()
+    low = rushlight.nn.LSTM(3, 4)
+    low.load_state_dict(layer.state_dict())
+    low.to(getattr(rushlight, dtype))
+    got = low(x.to(getattr(rushlight, dtype)))[0].sum()
+    got.backward()
+    np.testing.assert_allclose(got.item(), want.item(), rtol=0.1, atol=0.1)
+    assert low.weight_hh_l0.grad.dtype is getattr(rushlight, dtype)

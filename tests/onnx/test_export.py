@@ -241,10 +241,31 @@ def test_embedding():
 
 
 @pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
-@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}], ids=["plain", "deep"])
+@pytest.mark.parametrize("options", [{}, {"bidirectional": True, "num_layers": 2}, {"bias": False}], ids=["plain", "deep", "free"])
 def test_recurrent(kind, options):
-    """Recurrent layers are unrolled over a fixed length; the batch may vary."""
-    check(kind(3, 4, batch_first=True, **options), rl.randn(2, 5, 3), dynamic=True)
+    """A recurrent layer is one node per layer and direction; batch and length may vary."""
+    model = kind(3, 4, batch_first=True, **options)
+    check(model, rl.randn(2, 5, 3))
+    proto = rl.onnx.export(model, rl.randn(2, 5, 3), input_names=["x"], dynamic_axes={"x": {0: "batch", 1: "time"}})
+    nodes = [n.op_type for n in proto.graph.node]
+    assert nodes.count(kind.__name__) == (4 if options.get("bidirectional") else 1)
+    for shape in ((3, 7, 3), (1, 1, 3)):
+        expect(model, proto, rl.randn(*shape))
+
+
+def test_recurrent_variants():
+    """An initial state, the other activation, and projections, which are unrolled over a fixed length."""
+    check(nn.RNN(3, 4, nonlinearity="relu"), rl.randn(5, 2, 3), batch_dim=1)
+    check(nn.GRU(3, 4), rl.randn(5, 2, 3), rl.randn(1, 2, 4), batch_dim=1)
+    check(nn.LSTM(3, 4, proj_size=2), rl.randn(5, 2, 3), batch_dim=1)
+    check(Calling(nn.LSTM(3, 4), lambda m, x, h, c: m(x, (h, c))), rl.randn(5, 2, 3), *[rl.randn(1, 2, 4)] * 2, batch_dim=1)
+
+
+def test_packed_sequences_have_no_form():
+    """A packed batch is named in the error."""
+    packing = Calling(nn.LSTM(3, 4), lambda m, x: m(nn.utils.rnn.pack_padded_sequence(x, rl.tensor([5, 3])))[0].data)
+    with pytest.raises(RuntimeError, match="inner: lstm: packed sequences cannot be exported"):
+        rl.onnx.export(packing, rl.randn(5, 2, 3))
 
 
 def test_transformer():
@@ -270,8 +291,8 @@ class Calling(nn.Module):
         super().__init__()
         self.inner, self.call = inner, call
 
-    def forward(self, x):
-        return self.call(self.inner, x)
+    def forward(self, *inputs):
+        return self.call(self.inner, *inputs)
 
 
 def test_dynamic_image_size():

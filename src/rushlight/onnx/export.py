@@ -309,7 +309,7 @@ class _Builder:
                 if value != other:
                     raise ExportError(f"{where}: the number {value} depends on the input")
                 inputs.append(value)
-            elif a.name in SCRATCH and len(inputs) >= 3:
+            elif len(inputs) >= VALUES.get(a.name, len(a.args)):
                 continue
             else:
                 inputs.append(self._ref(value, other, _dims(sa[0], sb[0]), sa[1], where))
@@ -321,5 +321,5 @@ class _Builder:
             self.names["out", i, k] = name.name if isinstance(name, Ref) else name
 
 
-# Their last arguments are memory for statistics, not values.
-SCRATCH = {"layer_norm", "group_norm", "rms_norm", "batch_norm"}
+# How many of their first arguments are values; the rest is memory that the op fills for its derivative.
+VALUES = {"layer_norm": 3, "group_norm": 3, "rms_norm": 3, "batch_norm": 3, "lstm": 8, "gru": 8, "rnn_tanh": 8, "rnn_relu": 8}

@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from . import pointwise as _pointwise  # noqa: F401 - fills the table too
+from . import sequences as _sequences  # noqa: F401
 from .graph import Dynamic, Ref
 from .table import LOWERINGS, lower
 

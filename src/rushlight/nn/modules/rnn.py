@@ -172,7 +172,7 @@ class RNNBase(Module):
         if sizes is None and self.batch_first:
             data = data.transpose(0, 1)
         starts = list(zip(*(s.unbind(0) for s in states), strict=True)) if len(states) > 1 else list(states[0].unbind(0))
-        out, final = run_layers(self.mode, data, None if sizes is None else sizes.tolist(), starts, self._weights(),
+        out, final = run_layers(self.mode, data, sizes, starts, self._weights(),
                                 layers=self.num_layers, bidirectional=self.bidirectional, dropout=self.dropout,
                                 training=self.training)  # fmt: skip
         final = [stack(parts, 0) for parts in zip(*final, strict=True)] if len(states) > 1 else [stack(final, 0)]

@@ -1,0 +1,258 @@
+// The matrix product C = A B (+ C) (+ bias), any strides, float or double, on all threads or one.
+//
+// Results do not depend on the number of threads: a C tile is summed over K blocks in order by whoever
+// computes it, and how C is cut into jobs depends on its size alone.
+#pragma once
+
+#include <type_traits>
+
+#include "gemm.h"
+
+namespace rl {
+namespace {
+
+template <class T>
+constexpr int64_t kNC = kNR<T> * 48;          // columns of B that are packed at a time
+constexpr int64_t kTiles = 8;                 // tiles of A, one above the other, in a job
+constexpr int64_t kJobs = 8;                  // jobs wanted, if C is large enough
+
+// M rows in tiles of nearly equal height.
+struct Tiles {
+  int64_t rows, count;
+  explicit Tiles(int64_t M) : rows(M), count((M + kMR - 1) / kMR) {}
+  int64_t at(int64_t t) const { return rows * t / count; }
+  int height(int64_t t) const { return static_cast<int>(at(t + 1) - at(t)); }
+};
+
+template <class T>
+inline void tile(int rows, int cols, int64_t kc, const T* a, int64_t lda_row, int64_t lda_k, const T* b, int64_t ldb,
+                 typename Simd<T>::vec* acc) {
+  if (cols > Simd<T>::lanes) micro_dispatch<T, kMR>(rows, kc, a, lda_row, lda_k, b, ldb, acc);
+  else micro_dispatch<T, kMR, 1>(rows, kc, a, lda_row, lda_k, b, ldb, acc);
+}
+
+// C (M x N, row stride ldc, unit column stride) = alpha A B (+ C) with epilogue. PanelsB has pack_b like Matrix.
+template <class T, class PanelsB>
+class Product {
+  static constexpr int NR = kNR<T>;
+
+ public:
+  Product(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const PanelsB& B, T* C, int64_t ldc, bool accumulate,
+          const Epilogue<T>& e)
+      : N_(N), K_(K), tiles_(M), A_(A), B_(B), C_(C), ldc_(ldc), accumulate_(accumulate), e_(e) {
+    // Rows of B that lie as a panel wants them are used where they are, unless many tiles read them.
+    if constexpr (std::is_same_v<PanelsB, Matrix<T>>) in_place_ = B.cs == 1 && tiles_.count <= 2;
+  }
+
+  void run(bool parallel) {
+    if (tiles_.rows == 0 || N_ == 0) return;
+    if (K_ == 0) return nothing();
+    const int64_t nc_max = N_ < kNC<T> ? (N_ + NR - 1) / NR * NR : kNC<T>;
+    Scratch<T> packed(nc_max * (K_ < kKC ? K_ : kKC));
+    packed_ = packed;
+    for (j0_ = 0; j0_ < N_; j0_ += kNC<T>) {
+      nc_ = N_ - j0_ < kNC<T> ? N_ - j0_ : kNC<T>;
+      panels_ = (nc_ + NR - 1) / NR;
+      row_jobs_ = (tiles_.count + kTiles - 1) / kTiles;
+      if (row_jobs_ > 1) row_jobs_ += row_jobs_ % 2;
+      const int64_t wanted = (kJobs + row_jobs_ - 1) / row_jobs_;
+      col_jobs_ = panels_ < wanted ? panels_ : wanted;
+      for (k0_ = 0; k0_ < K_; k0_ += kKC) {
+        kc_ = K_ - k0_ < kKC ? K_ - k0_ : kKC;
+        pack(parallel);
+        if (parallel) {
+          parallel_for(row_jobs_ * col_jobs_, [&](int64_t job) { compute(job); });
+        } else {
+          for (int64_t job = 0; job < row_jobs_ * col_jobs_; ++job) compute(job);
+        }
+      }
+    }
+  }
+
+ private:
+  int cols(int64_t q) const { return static_cast<int>(nc_ - q * NR < NR ? nc_ - q * NR : NR); }
+  bool direct(int64_t q) const { return in_place_ && cols(q) == NR; }
+
+  void pack(bool parallel) {
+    auto one = [&](int64_t q) {
+      if (!direct(q)) B_.pack_b(packed_ + q * NR * kc_, k0_, kc_, j0_ + q * NR, cols(q));
+    };
+    if (parallel && !in_place_) {
+      const int64_t per = 8, groups = (panels_ + per - 1) / per;
+      parallel_for(groups, [&](int64_t g) {
+        for (int64_t q = g * per; q < panels_ && q < (g + 1) * per; ++q) one(q);
+      });
+    } else {
+      for (int64_t q = 0; q < panels_; ++q) one(q);
+    }
+  }
+
+  void compute(int64_t job) {
+    const int64_t row_job = job / col_jobs_, col_job = job % col_jobs_;
+    const int64_t q0 = panels_ * col_job / col_jobs_, q1 = panels_ * (col_job + 1) / col_jobs_;
+    const bool last = k0_ + kc_ == K_, add = accumulate_ || k0_ > 0;
+    alignas(64) T packed_a[kMR * kKC];
+    typename Simd<T>::vec acc[2 * kMR];
+    for (int64_t t = tiles_.count * row_job / row_jobs_; t < tiles_.count * (row_job + 1) / row_jobs_; ++t) {
+      const int64_t i = tiles_.at(t);
+      const int rows = tiles_.height(t);
+      const T* a = A_.p + i * A_.rs + k0_ * A_.cs;
+      int64_t lda_row = A_.rs, lda_k = A_.cs;
+      if (q1 - q0 > 2) {                      // worth packing when several panels use it
+        A_.pack_a(packed_a, i, rows, k0_, kc_);
+        a = packed_a;
+        lda_row = 1;
+        lda_k = kMR;
+      }
+      for (int64_t q = q0; q < q1; ++q) {
+        const T* b = packed_ + q * NR * kc_;
+        int64_t ldb = NR;
+        if constexpr (std::is_same_v<PanelsB, Matrix<T>>)
+          if (direct(q)) b = B_.p + k0_ * B_.rs + j0_ + q * NR, ldb = B_.rs;
+        tile<T>(rows, cols(q), kc_, a, lda_row, lda_k, b, ldb, acc);
+        write_tile<T>(acc, rows, cols(q), C_ + i * ldc_ + j0_ + q * NR, ldc_, add, last, e_, i, j0_ + q * NR);
+      }
+    }
+  }
+
+  // No terms: zero, and the epilogue.
+  void nothing() {
+    typename Simd<T>::vec zero[2 * kMR] = {};
+    for (int64_t t = 0; t < tiles_.count; ++t)
+      for (int64_t j = 0; j < N_; j += NR)
+        write_tile<T>(zero, tiles_.height(t), static_cast<int>(N_ - j < NR ? N_ - j : NR), C_ + tiles_.at(t) * ldc_ + j, ldc_,
+                      accumulate_, true, e_, tiles_.at(t), j);
+  }
+
+  const int64_t N_, K_;
+  const Tiles tiles_;
+  const Matrix<T> A_;
+  const PanelsB& B_;
+  T* const C_;
+  const int64_t ldc_;
+  const bool accumulate_;
+  const Epilogue<T>& e_;
+  bool in_place_ = false;
+  T* packed_ = nullptr;
+  int64_t j0_ = 0, nc_ = 0, panels_ = 0, k0_ = 0, kc_ = 0, row_jobs_ = 0, col_jobs_ = 0;
+};
+
+// A few rows of A times columns of B that are contiguous along k: dot products, where packing B would cost more than
+// the product itself.
+template <class T, int ROWS>
+void dot_columns(int64_t K, Matrix<T> A, const T* b, int64_t ldb, int cols, T* out) {
+  using V = typename Simd<T>::vec;
+  constexpr int L = Simd<T>::lanes, COLS = 4;
+  V acc[ROWS][COLS] = {};
+  int64_t k = 0;
+  const T* column[COLS];
+  for (int j = 0; j < COLS; ++j) column[j] = b + (j < cols ? j : 0) * ldb;
+  for (; k + L <= K; k += L)
+    for (int j = 0; j < COLS; ++j) {
+      const V y = Simd<T>::load(column[j] + k);
+      for (int r = 0; r < ROWS; ++r) acc[r][j] += Simd<T>::load(A.p + r * A.rs + k) * y;
+    }
+  for (int r = 0; r < ROWS; ++r)
+    for (int j = 0; j < COLS; ++j) {
+      T lane[L];
+      Simd<T>::store(lane, acc[r][j]);
+      for (int64_t i = k; i < K; ++i) lane[i - k] += A.p[r * A.rs + i] * column[j][i];
+      for (int s = L / 2; s; s >>= 1)
+        for (int i = 0; i < s; ++i) lane[i] += lane[i + s];
+      out[r * COLS + j] = lane[0];
+    }
+}
+
+template <class T>
+void dot_rows(int rows, int64_t K, Matrix<T> A, const T* b, int64_t ldb, int cols, T* out) {
+  auto run = rows == 1 ? dot_columns<T, 1> : rows == 2 ? dot_columns<T, 2> : rows == 3 ? dot_columns<T, 3> : dot_columns<T, 4>;
+  run(K, A, b, ldb, cols, out);
+}
+
+template <class T>
+void dot_product(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, int64_t ldc, bool accumulate,
+                 const Epilogue<T>& e, bool parallel) {
+  constexpr int64_t BLOCK = 4;
+  const int64_t per = parallel ? (N + 4 * kJobs - 1) / (4 * kJobs) * BLOCK : N;
+  auto job = [&](int64_t at) {
+    for (int64_t j = at * per; j < N && j < (at + 1) * per; j += BLOCK)
+      for (int64_t i = 0; i < M; i += BLOCK) {
+        const int cols = static_cast<int>(N - j < BLOCK ? N - j : BLOCK), rows = static_cast<int>(M - i < BLOCK ? M - i : BLOCK);
+        T sums[BLOCK * BLOCK];
+        dot_rows<T>(rows, K, {A.p + i * A.rs, A.rs, 1}, B.p + j * B.cs, B.cs, cols, sums);
+        for (int r = 0; r < rows; ++r)
+          for (int c = 0; c < cols; ++c) {
+            T v = sums[r * BLOCK + c] * e.alpha, *out = C + (i + r) * ldc + j + c;
+            if (accumulate) v += *out;
+            if (e.col_bias) v += e.col_bias[j + c];
+            if (e.row_bias) v += e.row_bias[i + r];
+            *out = e.relu && v < T(0) ? T(0) : v;
+          }
+      }
+  };
+  const int64_t jobs = (N + per - 1) / per;
+  if (parallel) return parallel_for(jobs, job);
+  for (int64_t at = 0; at < jobs; ++at) job(at);
+}
+
+// Adding up the lanes is worth it if K is long; packing B, if many rows use it.
+template <class T>
+bool dots_are_faster(int64_t M, int64_t K, const Matrix<T>& A, const Matrix<T>& B) {
+  return A.cs == 1 && B.rs == 1 && (M <= 4 ? K > 64 * M : M <= 12 && K >= 512);
+}
+
+template <class T, class PanelsB>
+void gemm_serial_or_parallel(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const PanelsB& B, T* C, int64_t ldc,
+                             bool accumulate, const Epilogue<T>& e, bool parallel) {
+  if constexpr (std::is_same_v<PanelsB, Matrix<T>>)
+    if (M > 0 && N > 0 && dots_are_faster(M, K, A, B)) return dot_product(M, N, K, A, B, C, ldc, accumulate, e, parallel);
+  Product<T, PanelsB>(M, N, K, A, B, C, ldc, accumulate, e).run(parallel);
+}
+
+template <class T, class PanelsB>
+void gemm(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const PanelsB& B, T* C, int64_t ldc, bool accumulate,
+          const Epilogue<T>& e) {
+  // A parallel region costs a few microseconds; below ~2 MFLOP one thread is faster.
+  gemm_serial_or_parallel<T>(M, N, K, A, B, C, ldc, accumulate, e, M * N * K > 1000000);
+}
+
+// B (K x N), packed once for products with many A.
+template <class T>
+class PackedB {
+ public:
+  PackedB(const Matrix<T>& B, int64_t K, int64_t N) : K_(K), N_(N), panels_((N + kNR<T> - 1) / kNR<T>), data_(panels_ * kNR<T> * K) {
+    parallel_for(panels_, [&](int64_t q) {
+      for (int64_t k0 = 0; k0 < K_; k0 += kKC) B.pack_b(panel(q, k0), k0, block(k0), q * kNR<T>, cols(q));
+    });
+  }
+
+  // C (M x N) = A B (+ C), by one thread. A's rows are contiguous.
+  void multiply(int64_t M, const T* A, int64_t lda, T* C, int64_t ldc, bool accumulate, const Epilogue<T>& e) const {
+    typename Simd<T>::vec acc[2 * kMR];
+    alignas(64) T packed_a[kMR * kKC];
+    const Tiles tiles(M);
+    for (int64_t k0 = 0; k0 < K_; k0 += kKC) {
+      const int64_t kc = block(k0);
+      for (int64_t t = 0; t < tiles.count; ++t) {
+        const int64_t i = tiles.at(t);
+        const int rows = tiles.height(t);
+        Matrix<T>{A, lda, 1}.pack_a(packed_a, i, rows, k0, kc);
+        for (int64_t q = 0; q < panels_; ++q) {
+          tile<T>(rows, cols(q), kc, packed_a, 1, kMR, panel(q, k0), kNR<T>, acc);
+          write_tile<T>(acc, rows, cols(q), C + i * ldc + q * kNR<T>, ldc, accumulate || k0 > 0, k0 + kc == K_, e, i, q * kNR<T>);
+        }
+      }
+    }
+  }
+
+ private:
+  int64_t block(int64_t k0) const { return K_ - k0 < kKC ? K_ - k0 : kKC; }
+  int cols(int64_t q) const { return static_cast<int>(N_ - q * kNR<T> < kNR<T> ? N_ - q * kNR<T> : kNR<T>); }
+  T* panel(int64_t q, int64_t k0) const { return data_ + panels_ * kNR<T> * k0 + q * kNR<T> * block(k0); }
+
+  int64_t K_, N_, panels_;
+  Scratch<T> data_;
+};
+
+}  // namespace
+}  // namespace rl
