@@ -48,7 +48,9 @@ struct Sweep {
     }
     PyObject* have = PyList_GET_ITEM(at->second, nr);
     if (have != Py_None) {
-      PyObject* sum = PyNumber_Add(have, g);
+      // A sparse gradient is added to a dense one, not the other way round.
+      bool swap = Py_TYPE(have) != g_tensor_type && is_tensor(have) && !as_tensor(have)->array;
+      PyObject* sum = swap ? PyNumber_Add(g, have) : PyNumber_Add(have, g);
       Py_DECREF(g);
       if (!sum) return false;
       g = sum;

@@ -213,6 +213,15 @@ PyObject* wrap_output(PyObject* array, Tensor* view_of, bool one_of_several = fa
   return out;
 }
 
+// A tensor without an array is sparse: the op's definition knows what to do, or says that it cannot.
+PyObject* call_sparse(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  PyObject* method = PyObject_GetAttrString(op->definition, "call_sparse");
+  if (!method) return nullptr;
+  PyObject* out = PyObject_Vectorcall(method, args, static_cast<size_t>(nargs), kwnames);
+  Py_DECREF(method);
+  return out;
+}
+
 bool is_float_tensor(PyObject* o) {
   return is_tensor(o) && is_floating(array_of(reinterpret_cast<Tensor*>(o)->array)->dtype);
 }
@@ -234,6 +243,7 @@ PyObject* op_call_plain(PyObject* callable, PyObject* const* args, size_t nargsf
     if (is_tensor(o)) {
       if (g_capture) g_capture->note(o);
       auto* t = reinterpret_cast<Tensor*>(o);
+      if (!t->array) return call_sparse(op, args, nargs, kwnames);
       if (g_grad_enabled) {
         if (t->base && refresh_view(t) < 0) return nullptr;
         any |= t->requires_grad;

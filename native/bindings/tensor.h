@@ -9,7 +9,7 @@ namespace rl::py {
 
 struct Tensor {
   PyObject_HEAD
-  PyObject* array;
+  PyObject* array;                           // null for a sparse tensor
   PyObject* node;                            // the op that made it; None for a leaf
   PyObject* grad;
   PyObject* base;                            // for a view: the tensor it is a view of

@@ -68,5 +68,25 @@ void backward_run(const Call& c) {
 }
 RL_KERNEL(embedding_backward, 1, backward_infer, backward_run)
 
+// sparse_merge(a (n), b (m)): where each entry of a and of b goes in the sum of two sparse tensors with these positions.
+// The lists are merged as if they were sorted; entries that meet become one. PyTorch's sum has the same entries.
+void merge_infer(const Call& c, Meta* m) {
+  m[0].like(*c.in[0]);
+  m[1].like(*c.in[1]);
+}
+
+void merge_run(const Call& c) {
+  const int64_t *a = c.in[0]->ptr<int64_t>(), *b = c.in[1]->ptr<int64_t>();
+  int64_t *to_a = c.out[0]->ptr<int64_t>(), *to_b = c.out[1]->ptr<int64_t>();
+  const int64_t n = c.in[0]->numel, m = c.in[1]->numel;
+  int64_t i = 0, j = 0, k = 0;
+  for (; i < n || j < m; ++k) {
+    const bool take_a = j == m || (i < n && a[i] <= b[j]), take_b = i == n || (j < m && b[j] <= a[i]);
+    if (take_a) to_a[i++] = k;
+    if (take_b) to_b[j++] = k;
+  }
+}
+RL_KERNEL_ANY(sparse_merge, 2, merge_infer, merge_run)
+
 }  // namespace
 }  // namespace rl

@@ -34,6 +34,7 @@ from .autograd.tensor import contiguous_format as contiguous_format
 from .autograd.tensor import layout as layout
 from .autograd.tensor import memory_format as memory_format
 from .autograd.tensor import preserve_format as preserve_format
+from .autograd.tensor import sparse_coo as sparse_coo
 from .autograd.tensor import strided as strided
 from .compiler import compile as compile
 from .linalg import det as det

@@ -111,6 +111,19 @@ def test_cifar(tmp_path):
         datasets.CIFAR10(tmp_path, train=False)
 
 
+def test_fake_data():
+    """Number i is torchvision's noise, whenever it is asked for; the generator's state stays as it was."""
+    data = datasets.FakeData(5, (3, 4, 5), 7)
+    before = torch.get_rng_state()
+    image, label = data[3]
+    assert label == 0 and np.asarray(image)[0].tolist() == [[237, 10, 187], [91, 133, 36], [57, 214, 33], [18, 13, 173], [169, 143, 51]]
+    assert torch.equal(torch.get_rng_state(), before)
+    assert np.array_equal(datasets.FakeData(9, (3, 4, 5), 7, random_offset=-2)[5][0], image)
+    assert repr(data) == "Dataset FakeData\n    Number of datapoints: 5" and len(data) == 5
+    with pytest.raises(IndexError, match="FakeData index out of range"):
+        data[5]
+
+
 def test_read_image(tmp_path):
     """[C, H, W] of uint8, as it is or converted; what is written is read again."""
     path = tmp_path / "a.png"

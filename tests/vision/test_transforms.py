@@ -266,7 +266,8 @@ ERRORS = [
     (lambda i: F.adjust_hue(i, 0.6), ValueError, "hue_factor (0.6) is not in [-0.5, 0.5]."),
     (lambda i: T.Resize((1, 2, 3)), ValueError, "If size is a sequence, it should have 1 or 2 values"),
     (lambda i: T.RandomRotation(-1), ValueError, "If degrees is a single number, it must be positive."),
-    (lambda i: F.hflip(3), TypeError, "Unexpected type <class 'int'>"),
+    (lambda i: F.hflip(3), TypeError, "img should be PIL Image. Got <class 'int'>"),
+    (lambda i: F.get_dimensions(3), TypeError, "Unexpected type <class 'int'>"),
 ]  # fmt: skip
 
 

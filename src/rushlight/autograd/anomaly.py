@@ -32,6 +32,7 @@ def _checked_apply(node, grads, needed):
         raise
     if _state["check_nan"]:
         for i, g in enumerate(results):
+            g = g._values() if g is not None and g.is_sparse else g
             if g is not None and bool((g != g).any()):
                 _warn(node)
                 raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")

@@ -34,9 +34,12 @@ def check_inplace(t) -> None:
 def apply_inplace(opcall, self, *args, into=None, **attrs):
     """self <- op(self, *args). `into(out, ...)` is the kernel's own in-place form, where it has one."""
     check_inplace(self)
+    try:
+        a = self._a
+        arrays = [x._a if isinstance(x, _native.TensorBase) else x for x in args]
+    except NotImplementedError:  # a sparse tensor has no array
+        return _write_sparse(opcall.definition, self, args, attrs)
     _recording.note(self, *(x for x in args if isinstance(x, _native.TensorBase)))
-    a = self._a
-    arrays = [x._a if isinstance(x, _native.TensorBase) else x for x in args]
     node = None
     if _native.is_grad_enabled():
         inputs = (self, *args)
@@ -81,6 +84,13 @@ def apply_inplace(opcall, self, *args, into=None, **attrs):
     if tracer is not None:
         tracer(opcall.definition, (self, *args), attrs, self)
     return self
+
+
+def _write_sparse(op, self, args, attrs):
+    if op.sparse_into is not None and not self.is_sparse:
+        return op.sparse_into(self, *args, **attrs)
+    result = op.call_sparse(self, *args, **attrs)
+    return self.become(result) if self.is_sparse else self.copy_(result)
 
 
 def rebase(t, node, *, self_has_edge) -> None:

@@ -118,21 +118,30 @@ class AccumulateGrad(Node):
 
 def accumulate(leaf, g):
     """leaf.grad += g. (The engine itself takes over a first gradient whose memory nobody else holds.)"""
-    a = g._a
     old = leaf._grad
-    if old is None:
+    if g.is_sparse or (old is not None and old.is_sparse):
+        leaf._grad = _sum_sparse(old, g)
+    elif old is None:
         # A gradient that is itself part of a graph (create_graph) keeps its history.
         if g._requires_grad:
             leaf._grad = g
         else:
-            leaf._grad = wrap(K.copy(a) if a.contiguous else _contiguous_copy(a))
+            leaf._grad = wrap(K.copy(g._a) if g._a.contiguous else _contiguous_copy(g._a))
     elif g._requires_grad or old._requires_grad:
         leaf._grad = old + g
     else:
-        K.add_into(old._a, old._a, a)
+        K.add_into(old._a, old._a, g._a)
     if leaf._hooks is not None:
         for hook in tuple(leaf._hooks.post_accumulate.values()):
             hook(leaf)
+
+
+def _sum_sparse(old, g):
+    if old is None:
+        return g if g.requires_grad else g.clone()
+    if g.requires_grad or old.requires_grad:
+        return old + g
+    return g + old if old.is_sparse and not g.is_sparse else old.add_(g)  # a dense gradient makes the sum dense
 
 
 def _contiguous_copy(a):

@@ -29,13 +29,22 @@ import re
 from .. import _native
 from .node import FREED_MESSAGE, AccumulateGrad, Node, overwritten_message
 
-__all__ = ["Op", "OpNode", "op", "REGISTRY"]
+__all__ = ["Op", "OpNode", "op", "REGISTRY", "no_array"]
 
 # Every op by name: coverage, ONNX and the table tests read it.
 REGISTRY: dict[str, Op] = {}
 
 # The same numbers as `enum Save` in native/bindings/tensor.cpp.
 ARG, OUT, SHAPE, DTYPE, LAYOUT, ATTR, NEEDS, ARGS = range(8)
+
+def no_array(name) -> NotImplementedError:
+    """The error of an operation that has no rule for a sparse tensor, which has no array."""
+    return NotImplementedError(
+        f"Could not run 'aten::{name}' with arguments from the 'SparseCPU' backend. This could be because the operator doesn't "
+        "exist for this backend, or was omitted during the selective/custom build process (if using custom build). "
+        "`.to_dense()` gives a tensor that every operation takes."
+    )
+
 
 class Plan:
     """What to save and which rules to run, for one pattern of inputs that need gradients."""
@@ -63,10 +72,17 @@ class Op:
         self.joint_rule = None
         self.rules = {}
         self.plans = {}
+        self.sparse = self.sparse_into = None  # what it does to sparse tensors: `call_sparse`
         self.arg_names, self.variadic, self.attr_names = _signature(forward)
 
     def __repr__(self):
         return f"<op {self.name}>"
+
+    def call_sparse(self, *args, **attrs):
+        """The op where an argument is sparse: by the rule in `sparse`, from sparse and dense tensors to a tensor."""
+        if self.sparse is None:
+            raise no_array(self.name)
+        return self.sparse(*args, **attrs)
 
     # -- declaring derivatives -----------------------------------------------------------------------------------
 

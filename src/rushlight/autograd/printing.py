@@ -165,8 +165,11 @@ def _contents(a, indent):
 
 def _notes(t):
     """What the numbers do not say."""
-    a = t._a
     default = _dtypes.get_default_dtype()
+    if t.is_sparse:
+        yield from _sparse_notes(t, default)
+        return
+    a = t._a
     if a.numel == 0:
         if a.ndim != 1:
             yield f"size={a.shape}"
@@ -188,6 +191,25 @@ def _notes(t):
         yield "requires_grad=True"
 
 
+def _sparse_contents(t, indent):
+    """The indices and the values, each with its shape if it is empty."""
+    parts = []
+    for name, part in (("indices", t._indices()), ("values", t._values())):
+        size = f", size={tuple(part.shape)}" if part.numel() == 0 else ""
+        parts.append(f"{name}=tensor({_contents(part._a, indent + len(name) + 8)}{size})")
+    return (",\n" + " " * indent).join(parts)
+
+
+def _sparse_notes(t, default):
+    yield f"size={tuple(t.shape)}"
+    yield f"nnz={t._nnz()}"
+    if t.dtype not in (default, _dtypes.int64, _dtypes.bool_):
+        yield f"dtype={t.dtype}"
+    yield f"layout={t.layout}"
+    if t.requires_grad:
+        yield "requires_grad=True"
+
+
 def _is_parameter(cls):
     # By name: `nn` lies above this package.
     return cls.__name__ == "Parameter" and cls.__module__.endswith("nn.parameter")
@@ -196,10 +218,12 @@ def _is_parameter(cls):
 def tensor_repr(t, contents=None) -> str:
     """The repr of a tensor; a subclass prints under its own name. `contents` replaces the numbers."""
     cls = type(t)
-    plain = cls.__module__.endswith("autograd.tensor") or _is_parameter(cls)
+    plain = t.is_sparse or cls.__module__.endswith("autograd.tensor") or _is_parameter(cls)
     prefix = "tensor(" if plain else f"{cls.__name__}("
-    text = prefix + (_contents(t._a, len(prefix)) if contents is None else contents)
-    length = len(text) - text.rfind("\n") + 1
+    if contents is None:
+        contents = _sparse_contents(t, len(prefix)) if t.is_sparse else _contents(t._a, len(prefix))
+    text = prefix + contents
+    length = OPTIONS.linewidth if t.is_sparse else len(text) - text.rfind("\n") + 1
     for note in _notes(t):
         if length + len(note) + 2 > OPTIONS.linewidth:
             text += ",\n" + " " * len(prefix) + note

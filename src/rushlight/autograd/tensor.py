@@ -238,14 +238,14 @@ class Tensor(_native.TensorBase):
                 )
             if value is self:
                 raise RuntimeError("can't assign Variable as its own grad")
-            if value._a.shape != self._a.shape:
+            if value.shape != self._a.shape:
                 raise RuntimeError(
-                    f"attempting to assign a gradient of size '{list(value._a.shape)}' to a tensor of size "
+                    f"attempting to assign a gradient of size '{list(value.shape)}' to a tensor of size "
                     f"'{list(self._a.shape)}'. Please ensure that the gradient and the tensor are the same size"
                 )
-            if value._a.dtype is not self._a.dtype:
+            if value.dtype is not self._a.dtype:
                 raise RuntimeError(
-                    f"attempting to assign a gradient with dtype '{value._a.dtype.scalar_name.lower()}' to a tensor with "
+                    f"attempting to assign a gradient with dtype '{value.dtype.scalar_name.lower()}' to a tensor with "
                     f"grad_dtype '{self._a.dtype.scalar_name}'. The gradient must have the tensor's dtype."
                 )
         self._grad = value
@@ -519,7 +519,7 @@ def _wrap_dim(dim, ndim):
 
 
 class layout:
-    """How elements are laid out; rushlight has strided tensors only."""
+    """How elements are laid out: `strided`, or `sparse_coo` for the sparse tensors of ops/sparse.py."""
 
     def __init__(self, name):
         self.name = name

@@ -32,6 +32,8 @@ from .scatter import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .similarity import *  # noqa: F403
 from .sorting import *  # noqa: F403
+from .sparse import *  # noqa: F403
+from .sparse_rules import *  # noqa: F403
 from .special import *  # noqa: F403
 from .subscript import *  # noqa: F403
 

@@ -12,12 +12,13 @@ from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig
 from .creation import tensor, zeros
+from .sparse import SparseTensor
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
 
 
 @op
-def _embedding(w, index, /, *, padding, by_frequency):
+def _embedding(w, index, /, *, padding, by_frequency, sparse):
     return K.embedding(contig(w), contig(index))
 
 
@@ -26,18 +27,29 @@ def _embedding_backward(g, index, /, *, rows, padding, by_frequency):
     return K.embedding_backward(contig(g), contig(index), rows, padding, by_frequency)
 
 
-_embedding.vjp(
-    w=lambda g, w_shape, index, padding, by_frequency: _embedding_backward(
-        g, index, rows=w_shape[0], padding=padding, by_frequency=by_frequency
-    )
-)
+@_embedding.vjp
+def _(g, w_shape, index, padding, by_frequency, sparse):
+    if sparse:
+        return _sparse_rows(g, index, w_shape, padding, by_frequency), None
+    return _embedding_backward(g, index, rows=w_shape[0], padding=padding, by_frequency=by_frequency), None
+
+
+def _sparse_rows(g, index, shape, padding, by_frequency):
+    """The gradient of a table as the rows that were used, one entry per use."""
+    if by_frequency:
+        raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
+    at, rows = index.reshape(-1), g.reshape(-1, shape[1])
+    if padding >= 0:
+        used = at != padding
+        at, rows = at[used], rows[used]
+    return SparseTensor(at.unsqueeze(0), rows, shape)
 
 
 @_embedding_backward.vjp
 def _(v, index, *, rows, padding, by_frequency, needs):
     if by_frequency:
         raise RuntimeError("the derivative of embedding's gradient is not implemented for scale_grad_by_freq=True")
-    out = _embedding(v, index, padding=padding, by_frequency=False)
+    out = _embedding(v, index, padding=padding, by_frequency=False, sparse=False)
     if padding >= 0:
         out = out * (index != padding).unsqueeze(-1)
     return out, None
@@ -80,8 +92,9 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
     """weight[input].
 
     Args: `padding_idx`, a row that gets no gradient; `max_norm`, rows in use are first scaled down to this norm, in place;
-    `scale_grad_by_freq`, gradients are divided by how often their row is used. `sparse` is accepted; gradients are dense.
-    Raises: IndexError for an index out of range.
+    `scale_grad_by_freq`, gradients are divided by how often their row is used; `sparse`, the gradient of `weight` is a sparse
+    tensor of the rows in use.
+    Raises: IndexError for an index out of range; RuntimeError from `backward` for both of the last two.
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html
     """
     padding = _padding(padding_idx, weight)
@@ -90,10 +103,10 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
     input = _indices(input)
     if max_norm is not None:
         _renormalise(weight, input, max_norm, norm_type)
-    return _embedding(weight, input, padding=padding, by_frequency=bool(scale_grad_by_freq))
+    return _embedding(weight, input, padding=padding, by_frequency=bool(scale_grad_by_freq), sparse=bool(sparse))
 
 
-def _check_bags(input, offsets, per_sample_weights, mode):
+def _check_bags(input, offsets, per_sample_weights, mode, scale_grad_by_freq, sparse):
     if per_sample_weights is not None and per_sample_weights.shape != input.shape:
         raise ValueError(
             f"embedding_bag: If per_sample_weights ({per_sample_weights.shape}) is not None, then it must have the same shape "
@@ -114,6 +127,10 @@ def _check_bags(input, offsets, per_sample_weights, mode):
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
+    if mode == "max" and scale_grad_by_freq:
+        raise ValueError("max mode does not support scaling the gradient by the frequency")
+    if mode == "max" and sparse:
+        raise ValueError("max mode does not support sparse weights")
     if per_sample_weights is not None and mode != "sum":
         raise NotImplementedError(
             "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got "
@@ -133,7 +150,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
         warnings.warn("Argument order of nn.functional.embedding_bag was changed. Usage `embedding_bag(weight, input, ...)` is "
                       "deprecated, and should now be `embedding_bag(input, weight, ...)`.", stacklevel=2)  # fmt: skip
         weight, input = input, weight
-    _check_bags(input, offsets, per_sample_weights, mode)
+    _check_bags(input, offsets, per_sample_weights, mode, scale_grad_by_freq, sparse)
     if input.ndim == 2:
         n, length = input.shape
         starts = list(range(0, (n + 1) * length, length)) if length else [0] * (n + 1)
@@ -149,7 +166,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
     padding = _padding(padding_idx, weight)
     if max_norm is not None:
         _renormalise(weight, index, max_norm, norm_type)
-    rows = _embedding(weight, index, padding=padding, by_frequency=bool(scale_grad_by_freq))
+    rows = _embedding(weight, index, padding=padding, by_frequency=bool(scale_grad_by_freq), sparse=bool(sparse))
     keep = None if padding < 0 else index != padding
     return _pool(rows, starts, mode, per_sample_weights, keep, weight)
 

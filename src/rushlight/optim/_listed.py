@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from .. import _dtypes, _native
-from ..autograd.grad_mode import enable_grad
+from ..autograd.grad_mode import enable_grad, no_grad
 from ..autograd.tensor import Tensor
 from ..ops.creation import zeros_like
+from ..ops.sparse import SparseTensor
 from .optimizer import Optimizer, scalar_dtype, tensor_step
 
 __all__ = ["ListOptimizer", "check_lr", "nonnegative", "check_betas", "scalar"]
@@ -65,6 +66,9 @@ class ListOptimizer(Optimizer):
         for name in self.slots(group):
             state[name] = zeros_like(p)
 
+    def required_state(self, group):
+        return (*self.scalars, *self.slots(group))
+
     # -- the step ------------------------------------------------------------------------------------------------
 
     def step(self, closure=None):
@@ -73,11 +77,37 @@ class ListOptimizer(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
+        found = False
         for group in self.param_groups:
             params = [p for p in group["params"] if p._grad is not None and p._requires_grad]  # frozen ones stay where they are
             if params:
+                found = True
+                if SparseTensor.made:
+                    params = self._update_sparse(group, params)
+            if params:
                 self.update(group, params)
+        if found:
+            self._started = True
+        elif closure is None:
+            self._nothing_to_do()
         return loss
+
+    @no_grad()
+    def _update_sparse(self, group, params):
+        """Updates the parameters whose gradients are sparse; returns the others."""
+        dense = []
+        for p in params:
+            if p._grad.is_sparse:
+                self.sparse_update(group, p, p._grad)
+            else:
+                dense.append(p)
+        return dense
+
+    def sparse_update(self, group, p, g):
+        """One update of `p` by its sparse gradient `g`, for the few algorithms that have one."""
+        name = next(c.__name__ for c in type(self).__mro__ if "kernel" in c.__dict__)
+        hint = ", please consider SparseAdam instead" if name == "Adam" else ""
+        raise RuntimeError(f"{name} does not support sparse gradients{hint}")
 
     def update(self, group, params):
         state = self.state

@@ -47,7 +47,8 @@ class Adafactor(Optimizer):
     def __setstate__(self, state):
         super().__setstate__(state)
         for group in self.param_groups:
-            group.setdefault("foreach", None)
+            for name, value in self.defaults.items():
+                group.setdefault(name, value)
         for own in self.state.values():
             if "step" in own:
                 own["step"] = tensor_step(own["step"])
@@ -59,11 +60,19 @@ class Adafactor(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p._grad is not None and p._requires_grad:
-                    self.update(p, -p._grad if group["maximize"] else p._grad, group)
+        todo = [(group, p) for group in self.param_groups for p in group["params"] if p._grad is not None and p._requires_grad]
+        if any(p._grad.is_sparse for _, p in todo):
+            raise RuntimeError("Adafactor does not support sparse gradients")
+        for group, p in todo:
+            self.update(p, -p._grad if group["maximize"] else p._grad, group)
+        if todo:
+            self._started = True
+        elif closure is None:
+            self._nothing_to_do()
         return loss
+
+    def required_state(self, group):
+        return ("step",)
 
     def update(self, p, g, group):
         state, lr = self.state[p], float(group["lr"])

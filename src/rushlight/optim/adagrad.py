@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .._kernels import K
 from ..ops.creation import full_like
+from ..ops.sparse import SparseTensor
 from ._listed import ListOptimizer, check_lr, nonnegative, scalar
 
 __all__ = ["Adagrad"]
@@ -39,6 +40,19 @@ class Adagrad(ListOptimizer):
     def init(self, p, state, group):
         state["step"] = scalar(0.0)
         state["sum"] = full_like(p, group["initial_accumulator_value"]).detach()
+
+    def sparse_update(self, group, p, g):
+        if group["fused"]:
+            raise RuntimeError("`fused` does not support sparse grad or complex param")
+        if group["weight_decay"] != 0:
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+        state = self.state[p]
+        state["step"] += 1
+        rate = float(group["lr"]) / (1 + (state["step"].item() - 1) * group["lr_decay"])
+        g = (-g if group["maximize"] else g).coalesce()
+        state["sum"].add_(g.pow(2))
+        root = state["sum"].sparse_mask(g)._values().sqrt() + group["eps"]
+        p.add_(SparseTensor(g.indices(), g.values() / root, g.shape, True), alpha=-rate)
 
     def share_memory(self):
         """Nothing to do: states are never shared between processes."""

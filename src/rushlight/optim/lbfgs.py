@@ -132,7 +132,7 @@ class LBFGS(Optimizer):
         return self.param_groups[0]["params"]
 
     def _flat_grad(self):
-        return cat([p.new_zeros(p.numel()) if p._grad is None else p._grad.reshape(-1) for p in self._params], 0)
+        return cat([p.new_zeros(p.numel()) if p._grad is None else p._grad.to_dense().reshape(-1) for p in self._params], 0)
 
     def _move(self, step, direction):
         at = 0

@@ -70,11 +70,19 @@ class Muon(Optimizer):
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        for group in self.param_groups:
-            for p in group["params"]:
-                if p._grad is not None:
-                    self.update(p, p._grad, group)
+        todo = [(group, p) for group in self.param_groups for p in group["params"] if p._grad is not None and p._requires_grad]
+        if any(p._grad.is_sparse for _, p in todo):
+            raise RuntimeError("Muon does not support sparse gradients")
+        for group, p in todo:
+            self.update(p, p._grad, group)
+        if todo:
+            self._started = True
+        elif closure is None:
+            self._nothing_to_do()
         return loss
+
+    def required_state(self, group):
+        return ("momentum_buffer",)
 
     def update(self, p, g, group):
         state, lr, momentum = self.state[p], float(group["lr"]), group["momentum"]

@@ -14,6 +14,7 @@ from ..autograd.hooks import RemovableHandle
 from ..autograd.tensor import Tensor
 from ..ops.creation import tensor
 from .groups import table
+from .loading import check_state, match
 
 __all__ = ["Optimizer", "register_optimizer_step_pre_hook", "register_optimizer_step_post_hook", "required"]
 
@@ -27,11 +28,6 @@ _HOOKS = (
     "_optimizer_load_state_dict_pre_hooks",
     "_optimizer_load_state_dict_post_hooks",
 )
-
-
-# Options that older state dicts may lack.
-_ADDED_LATER = {"amsgrad", "capturable", "centered", "decoupled_weight_decay", "differentiable", "foreach", "fused",
-                "maximize", "momentum_decay", "nesterov"}  # fmt: skip
 
 
 class _Required:
@@ -81,6 +77,9 @@ class Optimizer:
     Raises: TypeError for a tensor instead of a list, ValueError for no parameters, and what `add_param_group` raises.
     Reference: https://docs.pytorch.org/docs/stable/optim.html
     """
+
+    _zeroed = False  # whether `zero_grad` was called
+    _started = False  # whether a step has found a gradient, or said that it found none
 
     def __init__(self, params, defaults: dict):
         self.defaults = defaults
@@ -199,22 +198,19 @@ class Optimizer:
         return result
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Takes over what `state_dict()` returned, matched by position. State is cast to the parameters' dtype.
+        """Takes over what `state_dict()` returned. State is cast to the parameters' dtype.
 
-        Raises: ValueError if the groups or their sizes differ.
+        Where both sides have `param_names`, state goes to the parameter of the same name, otherwise to the one at the same
+        position.
+        Raises: ValueError if the groups or their sizes or names differ, or if the state is another algorithm's.
         """
         state_dict = state_dict.copy()
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
             changed = hook(self, state_dict)
             state_dict = state_dict if changed is None else changed
         groups, saved = self.param_groups, deepcopy(state_dict["param_groups"])
-        if len(groups) != len(saved):
-            raise ValueError("loaded state dict has a different number of parameter groups")
-        if any(len(g["params"]) != len(s["params"]) for g, s in zip(groups, saved, strict=True)):
-            raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
-        self._doubt(groups, saved)
-        ids = chain.from_iterable(s["params"] for s in saved)
-        params = dict(zip(ids, chain.from_iterable(g["params"] for g in groups), strict=True))
+        params = match(groups, saved)
+        check_state(self, saved, state_dict["state"], params)
         state = defaultdict(dict)
         for key, value in state_dict["state"].items():
             if key in params:
@@ -223,35 +219,21 @@ class Optimizer:
                 state[key] = value
         for group, new in zip(groups, saved, strict=True):
             new["params"] = group["params"]
-            if "param_names" in group and "param_names" not in new:
+            if "param_names" in group:
                 new["param_names"] = group["param_names"]
         self.__setstate__({"state": state, "param_groups": saved})
         for hook in self._optimizer_load_state_dict_post_hooks.values():
             hook(self)
 
-    def _doubt(self, groups, saved):
-        """Warns where a state fits by size but was surely saved for something else (PyTorch loads it silently)."""
-        for group, new in zip(groups, saved, strict=True):
-            names, loaded = group.get("param_names"), new.get("param_names")
-            if names and loaded and names != loaded and sorted(names) == sorted(loaded):
-                warnings.warn(
-                    "the loaded state dict names the same parameters in another order; state is matched by position, so "
-                    "it goes to other parameters than it was saved for. Build the optimizer with its parameters in the "
-                    f"saved order: {loaded}",
-                    stacklevel=3,
-                )
-            absent = [k for k in self.defaults if k not in new and k not in _ADDED_LATER]
-            if absent and len(new) > 1:
-                warnings.warn(
-                    f"the loaded state dict has no option {absent[0]!r}: it was saved from another kind of optimizer than "
-                    f"{type(self).__name__}",
-                    stacklevel=3,
-                )
+    def required_state(self, group) -> tuple[str, ...]:
+        """What `step` expects in the state of a parameter of `group` that has one."""
+        return ()
 
     # -- training ---------------------------------------------------------------------------------------------------
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forgets the gradients; with `set_to_none=False` fills them with zeros instead."""
+        self._zeroed = True
         for group in self.param_groups:
             for p in group["params"]:
                 g = p._grad
@@ -269,6 +251,22 @@ class Optimizer:
     def step(self, closure=None):
         """One update of all parameters; subclasses define it."""
         raise NotImplementedError
+
+    def _nothing_to_do(self):
+        """Says once that no parameter has had a gradient yet, unless that may be meant.
+
+        It may be where a schedule is only tried out (a scheduler, and no `zero_grad` as in training), and where all
+        parameters are frozen.
+        """
+        scheduled = hasattr(self.step, "_wrapped_by_lr_sched") and not self._zeroed
+        if self._started or scheduled or not any(p.requires_grad for group in self.param_groups for p in group["params"]):
+            return
+        self._started = True
+        warnings.warn(
+            f"{type(self).__name__}.step() changed nothing: none of its parameters has a gradient. Was backward() called "
+            "after zero_grad(), on a loss that depends on these parameters?",
+            stacklevel=4,
+        )
 
     def table(self, model=None) -> str:
         """A line per parameter: group, learning rate, weight decay, frozen or not; with `model`, also who is in no group."""

@@ -51,6 +51,26 @@ class SGD(ListOptimizer):
     def flags(self, group):
         return group["maximize"], group["nesterov"]
 
+    def required_state(self, group):
+        return ()
+
+    def sparse_update(self, group, p, g):
+        if group["fused"]:
+            raise RuntimeError("`_fused_sgd` does not support sparse gradients")
+        lr, decay, momentum, dampening = self.hyper(group)
+        g = -g if group["maximize"] else g
+        if decay:
+            g = g.add(p, alpha=decay)
+        if momentum:
+            state = self.state[p]
+            buffer = state.get("momentum_buffer")
+            if buffer is None:
+                buffer = state["momentum_buffer"] = g.clone()
+            else:
+                buffer.mul_(momentum).add_(g, alpha=1 - dampening)
+            g = g.add(buffer, alpha=momentum) if group["nesterov"] else buffer
+        p.add_(g, alpha=-lr)
+
     def update(self, group, params):
         if group["momentum"] == 0:
             self.run(group, params, (), (), self._hyper_array(group))

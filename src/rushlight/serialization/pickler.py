@@ -140,6 +140,9 @@ def _python_state(t):
 
 
 def _reduce_tensor(t):
+    if t.is_sparse:
+        parts = (t._indices(), t._values().detach(), t.shape, t.is_coalesced())
+        return torch_global("torch._utils", "_rebuild_sparse_tensor"), (t.layout, parts)
     state = _python_state(t)
     if type(t) is Parameter:
         args = (_native.wrap(t._a), t.requires_grad, OrderedDict())

@@ -10,6 +10,7 @@ from .. import _dtypes, _native
 from .._device import device
 from ..autograd.tensor import Size, Tensor, layout, sparse_coo, strided
 from ..nn.parameter import Parameter
+from ..ops.sparse import sparse_coo_tensor
 from .names import FOREIGN, STORAGES
 from .storages import Storage, StorageType, rebuild_tensor
 from .unpickler import Builder, check_key
@@ -169,6 +170,18 @@ def _rebuild_v3(storage, offset, size, stride, requires_grad, hooks, dtype, meta
     raise UnpicklingError(f"tensors of {dtype!r} are not supported by rushlight")
 
 
+def _sparse(kind, data):
+    if kind is not sparse_coo or type(data) is not tuple or len(data) not in (3, 4):
+        raise UnpicklingError(f"the file contains a sparse tensor of layout {kind!r}, which rushlight does not support")
+    indices, values, size, coalesced = (*data, None)[:4]
+    if type(indices) is not Tensor or type(values) is not Tensor or indices.dtype is not _dtypes.int64:
+        raise UnpicklingError("a sparse tensor needs tensors of indices and values")
+    try:
+        return sparse_coo_tensor(indices, values, _size(tuple(size)), is_coalesced=coalesced is True or None)
+    except (RuntimeError, TypeError) as error:
+        raise UnpicklingError(f"damaged sparse tensor: {error}") from error
+
+
 def _rebuild_from_type(rebuild, cls, args, state):
     make = rebuild.make if isinstance(rebuild, Constructor) else rebuild
     if make not in (rebuild_tensor, _parameter, _rebuild_v3):
@@ -219,7 +232,7 @@ _FUNCTIONS = {
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
     "torch._tensor._rebuild_from_type_v2": _rebuild_from_type,
-    "torch._utils._rebuild_sparse_tensor": _unsupported("a sparse tensor"),
+    "torch._utils._rebuild_sparse_tensor": _sparse,
     "torch._utils._rebuild_qtensor": _unsupported("a quantized tensor"),
     "torch._utils._rebuild_nested_tensor": _unsupported("a nested tensor"),
     "torch._utils._rebuild_meta_tensor_no_storage": _unsupported("a meta tensor"),

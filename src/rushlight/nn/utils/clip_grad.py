@@ -8,6 +8,7 @@ import warnings
 from ... import _native
 from ..._kernels import K
 from ...autograd.grad_mode import no_grad
+from ...autograd.op import no_array
 from ...autograd.tensor import Tensor
 from ...ops.creation import tensor
 
@@ -30,7 +31,11 @@ def get_total_norm(tensors, norm_type: float = 2.0, error_if_nonfinite: bool = F
     norm_type = float(norm_type)
     if not tensors:
         return tensor(0.0)
-    total = _native.wrap(K.grad_norm(_arrays(tensors), norm_type))
+    try:
+        arrays = _arrays(tensors)
+    except NotImplementedError:
+        raise no_array("linalg_vector_norm") from None
+    total = _native.wrap(K.grad_norm(arrays, norm_type))
     if error_if_nonfinite and not abs(total.item()) < float("inf"):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
@@ -46,8 +51,11 @@ def _gradients(parameters):
 
 
 def _in_place(kernel, grads, *args):
-    """kernel([arrays], *args) over gradients of any layout."""
-    arrays = [g._a for g in grads]
+    """kernel([arrays], *args) over gradients with any strides."""
+    try:
+        arrays = [g._a for g in grads]
+    except NotImplementedError:
+        raise no_array("clamp_min_") from None
     odd = [i for i, a in enumerate(arrays) if not a.contiguous]
     copies = {i: K.copy(grads[i].contiguous()._a) for i in odd}
     kernel([copies.get(i, a) for i, a in enumerate(arrays)], *args)

@@ -10,7 +10,7 @@ from .._pillow import pillow
 from ._what import get_dimensions, require_image
 
 __all__ = ["adjust_brightness", "adjust_contrast", "adjust_saturation", "adjust_hue", "to_grayscale",
-           "rgb_to_grayscale", "max_value"]  # fmt: skip
+           "rgb_to_grayscale", "max_value", "blend"]  # fmt: skip
 
 
 def max_value(dtype) -> int:
@@ -22,7 +22,9 @@ def _enhance(img, what, factor):
     return getattr(pillow("ImageEnhance"), what)(img).enhance(factor)
 
 
-def _blend(a: Tensor, b: Tensor, ratio: float) -> Tensor:
+def blend(a: Tensor, b: Tensor, ratio: float) -> Tensor:
+    """ratio a + (1 - ratio) b, within the dtype's range."""
+    ratio = float(ratio)  # an integer would keep the arithmetic in the image's dtype
     return (ratio * a + (1.0 - ratio) * b).clamp(0, max_value(a.dtype)).to(a.dtype)
 
 
@@ -37,14 +39,14 @@ def _grey(img: Tensor) -> Tensor:
 
 
 def rgb_to_grayscale(img, num_output_channels: int = 1):
-    """0.2989 R + 0.587 G + 0.114 B, in one channel or three equal ones."""
+    """0.2989 R + 0.587 G + 0.114 B, in one channel or three equal ones; a grey tensor image stays as it is."""
     require_image(img)
     if num_output_channels not in (1, 3):
         raise ValueError("num_output_channels should be either 1 or 3")
     if not isinstance(img, Tensor):
         return to_grayscale(img, num_output_channels)
     grey = _grey(img) if get_dimensions(img)[0] == 3 else img.clone()
-    return grey.expand(*img.shape[:-3], 3, *img.shape[-2:]) if num_output_channels == 3 else grey
+    return grey.expand(img.shape) if num_output_channels == 3 else grey
 
 
 def to_grayscale(img, num_output_channels: int = 1):
@@ -61,7 +63,7 @@ def adjust_brightness(img, brightness_factor: float):
     if not isinstance(img, Tensor):
         return _enhance(img, "Brightness", brightness_factor)
     _not_negative(brightness_factor, "brightness_factor")
-    return _blend(img, ops.zeros_like(img), brightness_factor)
+    return blend(img, ops.zeros_like(img), brightness_factor)
 
 
 def adjust_contrast(img, contrast_factor: float):
@@ -72,7 +74,7 @@ def adjust_contrast(img, contrast_factor: float):
     _not_negative(contrast_factor, "contrast_factor")
     dtype = img.dtype if img.is_floating_point() else _dtypes.float32
     grey = _grey(img) if get_dimensions(img)[0] == 3 else img
-    return _blend(img, grey.to(dtype).mean(dim=(-3, -2, -1), keepdim=True), contrast_factor)
+    return blend(img, grey.to(dtype).mean(dim=(-3, -2, -1), keepdim=True), contrast_factor)
 
 
 def adjust_saturation(img, saturation_factor: float):
@@ -81,7 +83,7 @@ def adjust_saturation(img, saturation_factor: float):
     if not isinstance(img, Tensor):
         return _enhance(img, "Color", saturation_factor)
     _not_negative(saturation_factor, "saturation_factor")
-    return img if get_dimensions(img)[0] == 1 else _blend(img, _grey(img), saturation_factor)
+    return img if get_dimensions(img)[0] == 1 else blend(img, _grey(img), saturation_factor)
 
 
 def _rgb_to_hsv(img):

@@ -10,7 +10,7 @@ from . import functional as F
 from ._modes import InterpolationMode, as_mode
 
 __all__ = ["Compose", "ToTensor", "PILToTensor", "ToPILImage", "ConvertImageDtype", "Normalize", "Resize", "CenterCrop",
-           "Pad", "Lambda", "Grayscale", "FiveCrop"]  # fmt: skip
+           "Pad", "Lambda", "Grayscale", "FiveCrop", "TenCrop", "LinearTransformation"]  # fmt: skip
 
 
 def setup_size(size, message):
@@ -160,6 +160,55 @@ class FiveCrop(Module):
 
     def __repr__(self):
         return f"{type(self).__name__}(size={self.size})"
+
+
+class TenCrop(Module):
+    """FiveCrop of the image and of its mirror image, or of the image upside down."""
+
+    def __init__(self, size, vertical_flip=False):
+        super().__init__()
+        self.size = setup_size(size, "Please provide only two dimensions (h, w) for size.")
+        self.vertical_flip = vertical_flip
+
+    def forward(self, img):
+        return F.ten_crop(img, self.size, self.vertical_flip)
+
+    def __repr__(self):
+        return f"{type(self).__name__}(size={self.size}, vertical_flip={self.vertical_flip})"
+
+
+class LinearTransformation(Module):
+    """(x - mean_vector) transformation_matrix for the flattened tensor image: whitening."""
+
+    def __init__(self, transformation_matrix, mean_vector):
+        super().__init__()
+        rows, columns = transformation_matrix.shape
+        if rows != columns:
+            raise ValueError(f"transformation_matrix should be square. Got {(rows, columns)} rectangular matrix.")
+        if mean_vector.size(0) != rows:
+            raise ValueError(
+                f"mean_vector should have the same length {mean_vector.size(0)} as any one of the dimensions of the "
+                f"transformation_matrix [{(rows, columns)}]"
+            )
+        if transformation_matrix.dtype != mean_vector.dtype:
+            raise ValueError(
+                f"Input tensors should have the same dtype. Got {transformation_matrix.dtype} and {mean_vector.dtype}"
+            )
+        self.transformation_matrix, self.mean_vector = transformation_matrix, mean_vector
+
+    def forward(self, tensor):
+        c, h, w = tensor.shape[-3], tensor.shape[-2], tensor.shape[-1]
+        n = self.transformation_matrix.shape[0]
+        if c * h * w != n:
+            raise ValueError(f"Input tensor and transformation matrix have incompatible shape.[{c} x {h} x {w}] != {n}")
+        flat = tensor.reshape(-1, n) - self.mean_vector
+        return (flat @ self.transformation_matrix.to(flat.dtype)).view(tensor.shape)
+
+    def __repr__(self):
+        return (
+            f"{type(self).__name__}(transformation_matrix={self.transformation_matrix.tolist()}, "
+            f"mean_vector={self.mean_vector.tolist()})"
+        )
 
 
 class Pad(Module):

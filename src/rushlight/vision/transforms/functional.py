@@ -7,110 +7,32 @@ from numbers import Number
 
 import numpy as np
 
-from ... import _dtypes, _native, ops
-from ...autograd.interop import from_numpy
+from ... import _dtypes, ops
 from ...autograd.tensor import Tensor
 from .._pillow import is_image, pillow
 from ._colour import adjust_brightness as adjust_brightness
 from ._colour import adjust_contrast as adjust_contrast
 from ._colour import adjust_hue as adjust_hue
 from ._colour import adjust_saturation as adjust_saturation
-from ._colour import max_value
 from ._colour import rgb_to_grayscale as rgb_to_grayscale
 from ._colour import to_grayscale as to_grayscale
+from ._convert import convert_image_dtype as convert_image_dtype
+from ._convert import pil_to_tensor as pil_to_tensor
+from ._convert import to_pil_image as to_pil_image
+from ._convert import to_tensor as to_tensor
+from ._enhance import adjust_gamma as adjust_gamma
+from ._enhance import adjust_sharpness as adjust_sharpness
+from ._enhance import autocontrast as autocontrast
+from ._enhance import equalize as equalize
+from ._enhance import gaussian_blur as gaussian_blur
+from ._enhance import invert as invert
+from ._enhance import posterize as posterize
+from ._enhance import solarize as solarize
 from ._modes import PIL_MODE, InterpolationMode, as_mode
-from ._warp import rotate_tensor
+from ._warp import affine_tensor, elastic_tensor, inverse_matrix, perspective_coefficients, perspective_tensor, rotate_tensor
 from ._what import fill_colour, get_dimensions, require_image
 from ._what import get_image_num_channels as get_image_num_channels
 from ._what import get_image_size as get_image_size
-
-_NUMPY_OF_MODE = {"I": np.int32, "I;16": np.uint16, "F": np.float32}
-
-
-def pil_to_tensor(pic) -> Tensor:
-    """[channels, height, width] with the values of a Pillow image, not rescaled."""
-    if not is_image(pic):
-        raise TypeError(f"pic should be PIL Image. Got {type(pic)}")
-    array = np.array(pic, dtype=np.uint8 if pic.mode == "1" else None, copy=True)
-    if pic.mode == "I;16":  # arithmetic on uint16 is rare
-        array = array.astype(np.int32)
-    tensor = from_numpy(array).view(pic.size[1], pic.size[0], len(pic.getbands()))
-    return tensor.permute((2, 0, 1)).contiguous()
-
-
-def to_tensor(pic) -> Tensor:
-    """[channels, height, width] from a Pillow image or an array [height, width(, channels)]; uint8 is divided by 255."""
-    if not (is_image(pic) or isinstance(pic, np.ndarray)):
-        raise TypeError(f"pic should be PIL Image or ndarray. Got {type(pic)}")
-    if isinstance(pic, np.ndarray):
-        if pic.ndim not in (2, 3):
-            raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
-        array = pic[:, :, None] if pic.ndim == 2 else pic
-        image = from_numpy(np.ascontiguousarray(array.transpose((2, 0, 1))))
-    else:
-        array = np.array(pic, _NUMPY_OF_MODE.get(pic.mode, np.uint8), copy=True)
-        if pic.mode == "I;16":
-            array = array.astype(np.int32)
-        if pic.mode == "1":
-            array = 255 * array
-        image = from_numpy(array).view(pic.size[1], pic.size[0], len(pic.getbands())).permute((2, 0, 1)).contiguous()
-    return image.to(dtype=_native.default_dtype()).div(255) if image.dtype == _dtypes.uint8 else image
-
-
-# What an array becomes: by channels and dtype the default mode and the modes that `mode=` may ask for.
-_MODES = {
-    (1, "uint8"): ("L", ["L"]), (1, "int16"): ("I;16", ["I;16"]), (1, "uint16"): ("I;16", ["I;16"]),
-    (1, "int32"): ("I", ["I"]), (1, "float32"): ("F", ["F"]), (2, "uint8"): ("LA", ["LA"]),
-    (3, "uint8"): ("RGB", ["RGB", "YCbCr", "HSV"]), (4, "uint8"): ("RGBA", ["RGBA", "CMYK", "RGBX"]),
-}  # fmt: skip
-
-
-def to_pil_image(pic, mode: str | None = None):
-    """A Pillow image from [C, H, W] (tensor) or [H, W, C] (array). Floating-point values are multiplied by 255."""
-    if not isinstance(pic, (Tensor, np.ndarray)):
-        raise TypeError(f"pic should be Tensor or ndarray. Got {type(pic)}.")
-    if isinstance(pic, Tensor):
-        pic = (pic.permute((1, 2, 0)) if pic.ndim == 3 else pic).numpy(force=True)
-    if pic.ndim not in (2, 3):
-        raise ValueError(f"pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
-    pic = pic[:, :, None] if pic.ndim == 2 else pic
-    channels = pic.shape[2]
-    if channels > 4:
-        raise ValueError(f"pic should not have > 4 channels. Got {channels} channels.")
-    if np.issubdtype(pic.dtype, np.floating) and mode != "F":
-        pic = (pic * 255).astype(np.uint8)
-    if (channels, pic.dtype.name) not in _MODES:
-        raise TypeError(f"Input type {pic.dtype} is not supported")
-    default, permitted = _MODES[channels, pic.dtype.name]
-    if mode is not None and mode not in permitted:
-        if channels == 1:
-            raise ValueError(f"Incorrect mode ({mode}) supplied for input type {pic.dtype}. Should be {default}")
-        raise ValueError(f"Only modes {permitted} are supported for {channels}D inputs")
-    data = np.ascontiguousarray(pic)
-    return pillow().frombytes(mode or default, (pic.shape[1], pic.shape[0]), data.tobytes())
-
-
-def convert_image_dtype(image: Tensor, dtype=_dtypes.float32) -> Tensor:
-    """Another dtype, with the values rescaled: floating-point images run from 0 to 1, integers to their largest value."""
-    if not isinstance(image, Tensor):
-        raise TypeError("Input img should be Tensor Image")
-    if image.dtype == dtype:
-        return image
-    if image.is_floating_point():
-        if dtype.is_floating_point:
-            return image.to(dtype)
-        if (image.dtype, dtype) in ((_dtypes.float32, _dtypes.int32), (_dtypes.float32, _dtypes.int64),
-                                    (_dtypes.float64, _dtypes.int64)):  # fmt: skip
-            raise RuntimeError(f"The cast from {image.dtype} to {dtype} cannot be performed safely.")
-        # Not quite the next integer, so that 1.0 stays within the range.
-        return image.mul(float(max_value(dtype)) + 1.0 - 1e-3).to(dtype)
-    top = max_value(image.dtype)
-    if dtype.is_floating_point:
-        return image.to(dtype) / float(top)
-    new_top = max_value(dtype)
-    if top > new_top:
-        return ops.div(image, (top + 1) // (new_top + 1), rounding_mode="floor").to(dtype)
-    return image.to(dtype) * ((new_top + 1) // (top + 1))
 
 
 def normalize(tensor: Tensor, mean, std, inplace: bool = False) -> Tensor:
@@ -202,28 +124,40 @@ def pad(img, padding, fill=0, padding_mode: str = "constant"):
         raise ValueError("Padding mode should be either constant, edge, reflect or symmetric")
     if padding_mode == "constant" and not isinstance(img, Tensor):
         return pillow("ImageOps").expand(img, border=(left, top, right, bottom), fill=fill_colour(fill, img))
-    if padding_mode == "constant":
-        if isinstance(fill, (tuple, list)):
-            if len(fill) != 1:
-                raise ValueError("a tensor is padded with one value: fill must be a number")
-            fill = fill[0]
-        _, height, width = get_dimensions(img)
-        out = img.new_full((*img.shape[:-2], height + top + bottom, width + left + right), fill)
-        if min(left, top, right, bottom) < 0:
-            return ops.pad(img, (left, right, top, bottom), value=float(fill))
-        out[..., top : top + height, left : left + width] = img
-        return out
-    array = img.numpy() if isinstance(img, Tensor) else np.asarray(img)
-    edges = [(0, 0)] * array.ndim
-    axis = array.ndim - 2 if isinstance(img, Tensor) else 0
-    edges[axis : axis + 2] = (top, bottom), (left, right)
-    array = np.pad(array, edges, mode=padding_mode)
+    borders = (left, top, right, bottom)
     if isinstance(img, Tensor):
-        return from_numpy(array)
+        return _pad_tensor(img, borders, fill, padding_mode)
+    if min(borders) < 0:
+        img = img.crop((max(-left, 0), max(-top, 0), img.width - max(-right, 0), img.height - max(-bottom, 0)))
+        left, top, right, bottom = (max(n, 0) for n in borders)
+    array = np.asarray(img)
+    array = np.pad(array, [(top, bottom), (left, right), (0, 0)][: array.ndim], mode=padding_mode)
     result = pillow().fromarray(array)
     if img.mode == "P":
         result.putpalette(img.getpalette())
     return result
+
+
+def _pad_tensor(img, borders, fill, padding_mode):
+    left, top, right, bottom = borders
+    if padding_mode == "constant":
+        if not isinstance(fill, Number):
+            raise TypeError("Got inappropriate fill arg")
+        return ops.pad(img, (left, right, top, bottom), value=float(fill))
+    _, height, width = get_dimensions(img)
+    img = img[..., max(-top, 0) : height - max(-bottom, 0), max(-left, 0) : width - max(-right, 0)]
+    left, top, right, bottom = (max(n, 0) for n in borders)
+    if padding_mode == "symmetric":
+        _, height, width = get_dimensions(img)
+        rows, columns = (
+            ops.tensor([*range(before - 1, -1, -1), *range(size), *range(-1, -1 - after, -1)])
+            for before, size, after in ((top, height, bottom), (left, width, right))
+        )
+        return img[..., rows[:, None], columns[None, :]]
+    batch = img.unsqueeze(0) if img.ndim < 4 else img
+    batch = batch if img.is_floating_point() else batch.to(_dtypes.float32)
+    result = ops.pad(batch, (left, right, top, bottom), mode="replicate" if padding_mode == "edge" else "reflect")
+    return (result.squeeze(0) if img.ndim < 4 else result).to(img.dtype)
 
 
 def crop(img, top: int, left: int, height: int, width: int):
@@ -290,19 +224,86 @@ def rotate(img, angle: float, interpolation=InterpolationMode.NEAREST, expand: b
 def erase(img: Tensor, i: int, j: int, h: int, w: int, v: Tensor, inplace: bool = False) -> Tensor:
     """A tensor image with the rectangle from (i, j) of size (h, w) set to v."""
     if not isinstance(img, Tensor):
-        raise TypeError(f"img should be PIL Image or Tensor. Got {type(img)}")
+        raise TypeError(f"img should be Tensor Image. Got {type(img)}")
     img = img if inplace else img.clone()
     img[..., i : i + h, j : j + w] = v
     return img
 
 
+def affine(img, angle: float, translate, scale: float, shear, interpolation=InterpolationMode.NEAREST, fill=None, center=None):
+    """Turned clockwise by `angle` degrees, scaled, sheared by x and y degrees around `center`, and moved by (x, y) pixels."""
+    mode = as_mode(interpolation)
+    if not isinstance(angle, (int, float)):
+        raise TypeError("Argument angle should be int or float")
+    if not isinstance(translate, (list, tuple)):
+        raise TypeError("Argument translate should be a sequence")
+    if len(translate) != 2:
+        raise ValueError("Argument translate should be a sequence of length 2")
+    if scale <= 0.0:
+        raise ValueError("Argument scale should be positive")
+    if not isinstance(shear, (Number, list, tuple)):
+        raise TypeError("Shear should be either a single value or a sequence of two values")
+    shear = [shear, 0.0] if isinstance(shear, Number) else list(shear) * (2 if len(shear) == 1 else 1)
+    if len(shear) != 2:
+        raise ValueError(f"Shear should be a sequence containing two values. Got {shear}")
+    if center is not None and not isinstance(center, (list, tuple)):
+        raise TypeError("Argument center should be a sequence")
+    _, height, width = get_dimensions(img)
+    if isinstance(img, Tensor):
+        middle = (0.0, 0.0) if center is None else (center[0] - width * 0.5, center[1] - height * 0.5)
+        return affine_tensor(img, inverse_matrix(angle, middle, translate, scale, shear), mode.value, fill)
+    middle = (width * 0.5, height * 0.5) if center is None else center
+    matrix = inverse_matrix(angle, middle, translate, scale, shear)
+    return img.transform(img.size, pillow().Transform.AFFINE, matrix, PIL_MODE[mode.value], fillcolor=fill_colour(fill, img))
+
+
+def perspective(img, startpoints, endpoints, interpolation=InterpolationMode.BILINEAR, fill=None):
+    """What takes the four corners `startpoints` to `endpoints`, as (x, y)."""
+    coefficients = perspective_coefficients(startpoints, endpoints)
+    mode = as_mode(interpolation)
+    require_image(img)
+    if isinstance(img, Tensor):
+        return perspective_tensor(img, coefficients, mode.value, fill)
+    return img.transform(img.size, pillow().Transform.PERSPECTIVE, coefficients, PIL_MODE[mode.value], fillcolor=fill_colour(fill, img))
+
+
+def elastic_transform(img, displacement: Tensor, interpolation=InterpolationMode.BILINEAR, fill=None):
+    """Every place moved by `displacement` [1, height, width, 2], in halves of the image's width and height."""
+    mode = as_mode(interpolation)
+    if not isinstance(displacement, Tensor):
+        raise TypeError("Argument displacement should be a Tensor")
+    if not isinstance(img, Tensor):
+        if not is_image(img):
+            raise TypeError(f"img should be PIL Image or Tensor. Got {type(img)}")
+        return to_pil_image(elastic_transform(pil_to_tensor(img), displacement, mode, fill), mode=img.mode)
+    shape = (1, *img.shape[-2:], 2)
+    if displacement.shape != shape:
+        raise ValueError(f"Argument displacement shape should be {shape}, but given {displacement.shape}")
+    return elastic_tensor(img, displacement, mode.value, fill)
+
+
+def _crop_size(size):
+    if isinstance(size, Number):
+        return int(size), int(size)
+    if isinstance(size, (tuple, list)) and len(size) == 1:
+        return size[0], size[0]
+    if len(size) != 2:
+        raise ValueError("Please provide only two dimensions (h, w) for size.")
+    return size
+
+
 def five_crop(img, size):
     """(top left, top right, bottom left, bottom right, centre)."""
-    h, w = (int(size), int(size)) if isinstance(size, Number) else (size[0], size[-1])
+    size = _crop_size(size)
+    h, w = size
     _, height, width = get_dimensions(img)
     if w > width or h > height:
-        raise ValueError(f"Requested crop size {(h, w)} is bigger than input size {(height, width)}")
+        raise ValueError(f"Requested crop size {size} is bigger than input size {(height, width)}")
     corners = ((0, 0), (0, width - w), (height - h, 0), (height - h, width - w))
     return (*(crop(img, top, left, h, w) for top, left in corners), center_crop(img, [h, w]))
 
 
+def ten_crop(img, size, vertical_flip: bool = False):
+    """five_crop of the image and of its mirror image, or of the image upside down."""
+    size = _crop_size(size)
+    return five_crop(img, size) + five_crop(vflip(img) if vertical_flip else hflip(img), size)

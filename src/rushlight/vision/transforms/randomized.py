@@ -14,35 +14,18 @@ from . import functional as F
 from ._modes import InterpolationMode, as_mode
 from .basic import setup_size
 
-__all__ = ["RandomApply", "RandomCrop", "RandomResizedCrop", "RandomHorizontalFlip",
+__all__ = ["RandomCrop", "RandomResizedCrop", "RandomHorizontalFlip",
            "RandomVerticalFlip", "RandomRotation", "ColorJitter", "RandomGrayscale", "RandomErasing"]  # fmt: skip
 
 
-def _uniform(low, high) -> float:
+def uniform(low, high) -> float:
+    """One draw from [low, high)."""
     return ops.empty(1).uniform_(float(low), float(high)).item()
 
 
 def _integer(high) -> int:
     """From 0 to high, both included."""
     return ops.randint(0, high + 1, size=(1,)).item()
-
-
-class RandomApply(Module):
-    """All of the transforms with probability p, else none."""
-
-    def __init__(self, transforms, p=0.5):
-        super().__init__()
-        self.transforms, self.p = transforms, p
-
-    def forward(self, img):
-        if self.p < ops.rand(1):
-            return img
-        for t in self.transforms:
-            img = t(img)
-        return img
-
-    def __repr__(self):
-        return "\n".join([f"{type(self).__name__}(", f"    p={self.p}", *(f"    {t}" for t in self.transforms), ")"])
 
 
 class _RandomFlip(Module):
@@ -139,7 +122,7 @@ class RandomResizedCrop(Module):
         _, height, width = F.get_dimensions(img)
         log_ratio = ops.log(ops.tensor(ratio))
         for _ in range(10):
-            area = height * width * _uniform(scale[0], scale[1])
+            area = height * width * uniform(scale[0], scale[1])
             aspect = ops.exp(ops.empty(1).uniform_(float(log_ratio[0]), float(log_ratio[1]))).item()
             w, h = int(round(math.sqrt(area * aspect))), int(round(math.sqrt(area / aspect)))
             if 0 < w <= width and 0 < h <= height:
@@ -189,7 +172,7 @@ class RandomRotation(Module):
     @staticmethod
     def get_params(degrees) -> float:
         """The angle."""
-        return float(_uniform(degrees[0], degrees[1]))
+        return float(uniform(degrees[0], degrees[1]))
 
     def forward(self, img):
         fill = self.fill
@@ -234,7 +217,7 @@ class ColorJitter(Module):
     def get_params(brightness, contrast, saturation, hue):
         """(order, and the four factors)."""
         order = ops.randperm(4)
-        return (order, *(None if r is None else float(_uniform(*r)) for r in (brightness, contrast, saturation, hue)))
+        return (order, *(None if r is None else float(uniform(*r)) for r in (brightness, contrast, saturation, hue)))
 
     def forward(self, img):
         order, *factors = self.get_params(self.brightness, self.contrast, self.saturation, self.hue)
@@ -278,7 +261,7 @@ class RandomErasing(Module):
         channels, height, width = img.shape[-3], img.shape[-2], img.shape[-1]
         log_ratio = ops.log(ops.tensor(ratio))
         for _ in range(10):
-            area = height * width * _uniform(scale[0], scale[1])
+            area = height * width * uniform(scale[0], scale[1])
             aspect = ops.exp(ops.empty(1).uniform_(float(log_ratio[0]), float(log_ratio[1]))).item()
             h, w = int(round(math.sqrt(area * aspect))), int(round(math.sqrt(area / aspect)))
             if not (h < height and w < width):
