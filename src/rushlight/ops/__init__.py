@@ -18,6 +18,7 @@ from .interpolate import *  # noqa: F403
 from .legacy import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
+from .matrix_maps import *  # noqa: F403
 from .normalization import *  # noqa: F403
 from .norms import *  # noqa: F403
 from .pad import *  # noqa: F403
