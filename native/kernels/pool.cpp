@@ -215,6 +215,59 @@ void adaptive_max_pool_run(const Call& c) {
 }
 RL_KERNEL(adaptive_max_pool, 2, max_pool_infer, adaptive_max_pool_run)
 
+// Where the windows of fractional pooling begin: steps that differ by one, drawn by one number between 0 and 1 (Graham,
+// "Fractional Max-Pooling", 2014). PyTorch's arithmetic, in the tensor's own type.
+template <class T>
+int64_t fractional_start(T sample, int64_t o, int64_t in, int64_t out, int64_t kernel) {
+  if (o == out - 1) return in - kernel;
+  const T alpha = static_cast<T>(in - kernel) / static_cast<T>(out - 1);
+  const int64_t at = static_cast<int64_t>((static_cast<T>(o) + sample) * alpha) - static_cast<int64_t>(sample * alpha);
+  return std::min(at, in - kernel);
+}
+
+// fractional_max_pool(x, samples; rank, size, kernel) -> values, places
+void fractional_max_pool_run(const Call& c) {
+  const int rank = static_cast<int>(c.inum(0));
+  const Planes in(*c.in[0], rank), out(*c.out[0], rank);
+  int64_t k[3];
+  leading(c, 1 + rank, rank, 1, k);
+  floating(c.in[0]->dtype, "fractional_max_pool", [&](auto zero) {
+    using T = decltype(zero);
+    const T* samples = c.in[1]->ptr<T>();
+    for (int64_t i = 0; i < out.count * rank; ++i)
+      if (!(samples[i] >= 0 && samples[i] <= 1)) throw std::runtime_error("_random_samples must be between 0 and 1");
+    for_planes(out.count, in.size + out.size * k[0] * k[1] * k[2], [&](int64_t i) {
+      const T* x = c.in[0]->ptr<T>() + i * in.size;
+      const T* drawn = samples + i * rank;
+      T* y = c.out[0]->ptr<T>() + i * out.size;
+      int32_t* where = c.out[1]->ptr<int32_t>() + i * out.size;
+      for (int64_t o = 0; o < out.size; ++o) {
+        const int64_t at[3] = {o / (out.n[1] * out.n[2]), o / out.n[2] % out.n[1], o % out.n[2]};
+        int64_t lo[3];
+        for (int d = 0; d < 3; ++d) {
+          // PyTorch's two-dimensional pooling draws the columns first, its three-dimensional one the planes.
+          const int number = rank == 2 ? 2 - d : d;
+          lo[d] = d < 3 - rank ? 0 : fractional_start(drawn[number], at[d], in.n[d], out.n[d], k[d]);
+        }
+        T best = -std::numeric_limits<T>::infinity();
+        int64_t place = (lo[0] * in.n[1] + lo[1]) * in.n[2] + lo[2];
+        for (int64_t z = lo[0]; z < lo[0] + k[0]; ++z)
+          for (int64_t v = lo[1]; v < lo[1] + k[1]; ++v)
+            for (int64_t u = lo[2]; u < lo[2] + k[2]; ++u) {
+              const int64_t at_x = (z * in.n[1] + v) * in.n[2] + u;
+              if (x[at_x] > best || x[at_x] != x[at_x]) {
+                best = x[at_x];
+                place = at_x;
+              }
+            }
+        y[o] = best;
+        where[o] = static_cast<int32_t>(place);
+      }
+    });
+  });
+}
+RL_KERNEL(fractional_max_pool, 2, max_pool_infer, fractional_max_pool_run)
+
 // plane_scatter(g, places; rank, size, assign): zeros, plus g at its places (assign: the last one stays; places are checked).
 void plane_scatter_infer(const Call& c, Meta* m) { infer_size(c, 1, m); }
 

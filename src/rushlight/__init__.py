@@ -9,6 +9,7 @@ from . import autograd as autograd
 from . import backends as backends
 from . import compiler as compiler
 from . import cuda as cuda
+from . import func as func
 from . import linalg as linalg
 from . import nn as nn
 from . import onnx as onnx
@@ -30,6 +31,7 @@ from .autograd.printing import set_printoptions as set_printoptions
 from .autograd.tensor import Size as Size
 from .autograd.tensor import Tensor as Tensor
 from .autograd.tensor import channels_last as channels_last
+from .autograd.tensor import channels_last_3d as channels_last_3d
 from .autograd.tensor import contiguous_format as contiguous_format
 from .autograd.tensor import layout as layout
 from .autograd.tensor import memory_format as memory_format

@@ -18,13 +18,15 @@ from .ops.algebra import cross as _cross_with_warning
 from .ops.arrange import diag_embed, tril, triu
 from .ops.extrema import amax, amin
 from .ops.matmul import matmul
+from .ops.matrix_maps import matrix_exp
+from .ops.matrix_maps import orgqr as householder_product
 from .ops.norms import vector_norm_of
 from .ops.pointwise import _where
 
 __all__ = [
     "LinAlgError", "norm", "vector_norm", "matrix_norm", "inv", "det", "slogdet", "solve", "cholesky", "qr", "svd", "svdvals",
     "eigh", "eigvalsh", "lstsq", "pinv", "matrix_power", "matrix_rank", "multi_dot", "cross", "diagonal", "matmul", "cond",
-    "solve_triangular", "vecdot", "inv_ex", "cholesky_ex",
+    "solve_triangular", "vecdot", "inv_ex", "cholesky_ex", "householder_product", "matrix_exp",
 ]  # fmt: skip
 
 

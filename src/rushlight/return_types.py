@@ -28,6 +28,7 @@ max, min, sort, topk, kthvalue, median, nanmedian, mode, cummax, cummin = (
     named(_name, "values", "indices") for _name in _PAIRS.split()
 )
 aminmax = named("aminmax", "min", "max")
+geqrf = named("geqrf", "a", "tau")
 frexp = named("frexp", "mantissa", "exponent")
 linalg_slogdet = named("linalg_slogdet", "sign", "logabsdet")
 linalg_svd = named("linalg_svd", "U", "S", "Vh")

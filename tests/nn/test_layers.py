@@ -53,6 +53,11 @@ CASES = [
     case("Upsample(scale_factor=2)", IMAGE), case("Upsample(size=(3, 9), mode='bilinear')", IMAGE),
     case("Upsample(None, (2, 1.5), 'bicubic', True)", IMAGE), case("UpsamplingNearest2d(scale_factor=2)", IMAGE),
     case("UpsamplingBilinear2d(size=5)", IMAGE), case("CosineSimilarity()", S, S), case("PairwiseDistance(keepdim=True)", S, S),
+    *[case(f"CrossMapLRN2d({a})", (2, 7, 3, 2)) for a in ("3", "5, alpha=0.5, beta=0.6, k=2.0", "2, 0.3", "4, 0.3")],
+    case("FractionalMaxPool2d(2, output_size=3)", IMAGE, random=True),
+    case("FractionalMaxPool2d((3, 2), output_ratio=(0.5, 0.7))", IMAGE, random=True),
+    case("FractionalMaxPool3d(2, output_ratio=0.6)", (2, 3, 5, 5, 5), random=True),
+    case("FractionalMaxPool2d(2, 3, _random_samples=torch.full((2, 4, 2), 0.4))", IMAGE),
     case("Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))", S),
     case("Sequential(nn.Linear(4, 5), nn.Sequential(nn.Tanh(), nn.Dropout(0.4)), nn.Softmax(1))", S, random=True),
 ]  # fmt: skip
@@ -157,6 +162,7 @@ def test_lazy_linear():
     ("TripletMarginLoss(margin=-1)", ValueError, "TripletMarginLoss: expected margin to be greater than 0, got -1 instead"),
     ("MultiMarginLoss(p=3)", ValueError, "only p == 1 and p == 2 supported"),
     ("Linear(2, 3, foo=1)", TypeError, "Linear.__init__() got an unexpected keyword argument 'foo'"),
+    ("CrossMapLRN2d(3)(torch.ones(2, 3, 4))", ValueError, "CrossMapLRN2d: Expected input to be 4D, got 3D instead."),
     ("Bilinear(0, 1, 2)", ValueError, "in1_features must be > 0, but got (in1_features=0)"),
 ])  # fmt: skip
 def test_bad_arguments(source, error, text):

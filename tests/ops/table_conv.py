@@ -98,7 +98,28 @@ def raises(label, x, w, b=None, name="conv2d", **kw):
 
 
 IMAGE, KERNEL = (1, 3, 8, 8), (4, 3, 3, 3)
+ROWS += [
+    Row("conv", lambda T, x, w, b, p=p: T.nn.functional.conv_tbc(x, w, b, p), lambda r: (r(9, 2, 3), r(4, 3, 5), r(5)), f"tbc-{p}", rtol=1e-4, atol=1e-4, layouts=False)  # PyTorch wants them contiguous
+    for p in (0, 1, 3)
+]
+ROWS += [
+    Row("conv", lambda T, x, w, b: T.conv_tbc(x, w, b), lambda r: (r(3, 2, 3), r(4, 3, 5), r(5)), "tbc-short", grad=False),
+    Row("conv", lambda T, x, w, b: T.conv_tbc(x, w, b, pad=1), lambda r: (r(4, 0, 3), r(4, 3, 5), r(5)), "tbc-empty", second=False),
+]
+
+
+def tbc(label, *shapes, **kw):
+    return ErrorRow("conv", lambda T: T.conv_tbc(*[T.ones(*s) for s in shapes], **kw), f"tbc-{label}")
+
+
 ERRORS = [
+    tbc("input", (2, 3), (3, 3, 4), (4,)),
+    tbc("weight", (5, 2, 3), (3, 4), (4,)),
+    tbc("bias", (5, 2, 3), (3, 3, 4), (4, 1)),
+    tbc("channels", (5, 2, 3), (3, 2, 4), (4,)),
+    tbc("bias-size", (5, 2, 3), (3, 3, 4), (3,)),
+    ErrorRow("conv", lambda T: T.conv_tbc(T.ones(5, 2, 3), T.ones(3, 3, 4).double(), T.ones(4)), "tbc-dtype"),
+    ErrorRow("conv", lambda T: T.conv_tbc(T.ones(5, 2, 3), T.ones(3, 3, 4), None), "tbc-no-bias"),
     raises("rank", (8, 8), KERNEL),
     raises("rank-1d", (8,), (4, 3, 3), name="conv1d"),
     raises("rank-3d", (8, 8), (4, 3, 3, 3, 3), name="conv3d"),

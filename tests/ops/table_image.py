@@ -32,6 +32,7 @@ ROWS = [
     Row("pixel_shuffle", lambda T, x: F(T).pixel_shuffle(x, 3), lambda r: r(9, 3, 2), "unbatched"),
     Row("pixel_unshuffle", lambda T, x: F(T).pixel_unshuffle(x, 2), lambda r: r(2, 3, 4, 6)),
     Row("channel_shuffle", lambda T, x: F(T).channel_shuffle(x, 3), lambda r: r(2, 6, 3, 2)),
+    Row("channel_shuffle", lambda T, x: (F(T).native_channel_shuffle(x, 3), T.native_channel_shuffle(x, 2)), lambda r: r(2, 6, 3), "native", grad=False),
     Row("im2col", lambda T, x: F(T).unfold(x, 2), lambda r: r(2, 3, 4, 5)),
     Row("im2col", lambda T, x: F(T).unfold(x, (2, 3), dilation=(2, 1), padding=(1, 2), stride=(1, 2)), lambda r: r(2, 3, 4, 5), "all"),
     Row("im2col", lambda T, x: F(T).unfold(x, 2, stride=2), lambda r: r(3, 4, 5), "unbatched"),

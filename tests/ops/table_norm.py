@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import torch
+
+from rushlight.ops import norms
+
 from .harness import ErrorRow, Row
 
 
@@ -59,7 +63,25 @@ def rows(kind, label, x, *args, shape=None, **kw):
 
 
 HALF = dict(dtypes=("bfloat16", "float16"), rtol=2e-2, atol=2e-2)
+
+
+def weight_norm(T, v, g, dim):
+    """g v / |v|, a private function in both."""
+    return (torch if T is torch else norms)._weight_norm(v, g, dim)
+
+
+def weight_rows():
+    sizes = {(3, 4): {0: (3, 1), 1: (1, 4), -1: ()}, (2, 3, 4): {0: (2, 1, 1), 1: (1, 3, 1), 2: (1, 1, 4), -1: ()}, (3,): {0: (3,)}}
+    return [Row("weight_norm" if dim in (0, len(shape) - 1) else "vector_norm", lambda T, v, g, d=dim: weight_norm(T, v, g, d),
+                lambda r, s=shape, k=kept: (r(*s), r(*k)), f"weight_norm_{shape}_{dim}", second=False, **NEAR)
+            for shape, dims in sizes.items() for dim, kept in dims.items()]  # fmt: skip
+
+
 ROWS = [
+    *weight_rows(),
+    *[Row("vector_norm", lambda T, x, d=d: T.norm_except_dim(x, 2, d), lambda r: r(2, 3, 4), f"except_{d}", **NEAR)
+      for d in (-1, 0, 1, 2)],
+    Row("vector_norm", lambda T, x: T.norm_except_dim(x, pow=3), lambda r: r(2, 3), "except_power", **NEAR),
     *batch("2d", (5, 7)),
     *batch("2d-wide", (9, 131)),
     *batch("3d", (4, 5, 9)),
@@ -97,6 +119,8 @@ def raises(op, label, call):
 
 
 ERRORS = [
+    ErrorRow("weight_norm", lambda T: T.norm_except_dim(T.zeros(3, 4), 2, 2), "dim"),
+    ErrorRow("weight_norm", lambda T: T.norm_except_dim(T.zeros(3, 4).long()), "int"),
     raises("batch_norm", "one-value", lambda f, T: f.batch_norm(T.ones(1, 3), None, None, training=True)),
     raises("batch_norm", "one-value-4d", lambda f, T: f.batch_norm(T.ones(1, 3, 1, 1), None, None, training=True)),
     raises("batch_norm", "rank", lambda f, T: f.batch_norm(T.ones(3), None, None, training=True)),

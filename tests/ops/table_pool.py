@@ -95,7 +95,70 @@ def raises(label, kind, rank, shape, *args, dtype="float32", **kw):
     return ErrorRow(name, lambda T: getattr(F(T), name)(T.ones(*shape, dtype=getattr(T, dtype)), *args, **kw), label)
 
 
-ERRORS = []
+def drawn(T, fn):
+    """A function of random windows, for one seed."""
+    T.manual_seed(5)
+    return fn()
+
+
+def fractional(rank, label, shape, kernel, draw="distinct", **kw):
+    name = f"fractional_max_pool{rank}d"
+    return Row(name, lambda T, x: drawn(T, lambda: getattr(F(T), name)(x, kernel, **kw)), lambda r: getattr(r, draw)(*shape),
+               f"{rank}d-{label}")  # fmt: skip
+
+
+for rank, shape in {2: (2, 3, 11, 37), 3: (2, 3, 7, 8, 13)}.items():
+    ROWS += [
+        fractional(rank, "size", shape, 2, output_size=4),
+        fractional(rank, "sizes", shape, (2, 3, 4)[:rank], output_size=(3, 5, 7)[:rank], return_indices=True),
+        fractional(rank, "ratio", shape, 2, output_ratio=(0.5, 0.6, 0.7)[:rank], return_indices=True),
+        fractional(rank, "ties", shape, 2, draw="zeros", output_size=3, return_indices=True),
+        fractional(rank, "one", shape, 2, output_size=1),
+        fractional(rank, "unbatched", shape[1:], 2, output_size=4, return_indices=True),
+        fractional(rank, "empty-batch", (0, *shape[1:]), 2, output_size=4),
+        fractional(rank, "overlap", shape, 3, output_size=3),
+        Row(f"fractional_max_pool{rank}d", lambda T, x, s, n=rank: getattr(F(T), f"fractional_max_pool{n}d_with_indices")(
+            x, 2, output_size=3, _random_samples=s.detach()), lambda r, s=shape, n=rank: (r.distinct(*s), r.unit(3, s[1], n)), "given"),
+        Row(f"fractional_max_pool{rank}d", lambda T, x, n=rank: drawn(T, lambda: (getattr(F(T), f"fractional_max_pool{n}d")(
+            x, 2, output_size=3), T.rand(3))[1]), lambda r, s=shape: r(*s), "draws", grad=False),
+    ]  # fmt: skip
+
+
+def fractional_errors(rank):
+    f = lambda T: getattr(F(T), f"fractional_max_pool{rank}d")  # noqa: E731
+    x = lambda T, *lead: T.ones(*(lead or (2, 3)), *(8, 9, 7)[:rank])  # noqa: E731
+    s = lambda T, n, c, d: dict(output_size=4, _random_samples=T.rand(n, c, d))  # noqa: E731
+    calls = {
+        "none": lambda T: f(T)(x(T), 3),
+        "size-length": lambda T: f(T)(x(T), 3, output_size=(4,)),
+        "kernel-length": lambda T: f(T)(x(T), (3,), output_size=4),
+        "large": lambda T: f(T)(x(T), 9, output_size=4),
+        "large-by-one": lambda T: f(T)(x(T), 3, output_size=(6, 7, 5)[:rank] if rank == 3 else (7, 7)),
+        "large-together": lambda T: f(T)(x(T), 3, output_size=7),
+        "rank": lambda T: f(T)(x(T, 1, 2, 3), 3, output_size=4),
+        "int": lambda T: f(T)(x(T).long(), 3, output_size=4),
+        "channels": lambda T: f(T)(x(T, 2, 0), 3, output_size=4),
+        "samples-batch": lambda T: f(T)(x(T), 3, **s(T, 1, 3, rank)),
+        "samples-channels": lambda T: f(T)(x(T), 3, **s(T, 2, 2, rank)),
+        "samples-numbers": lambda T: f(T)(x(T), 3, **s(T, 2, 3, rank + 1)),
+        "samples-dtype": lambda T: f(T)(x(T), 3, output_size=4, _random_samples=T.rand(2, 3, rank).double()),
+        "samples-rank": lambda T: f(T)(x(T), 3, output_size=4, _random_samples=T.rand(3, rank)),
+        "ratio-length": lambda T: f(T)(x(T), 3, output_ratio=(0.5,)),
+    }
+    layer = lambda T: getattr(T.nn, f"FractionalMaxPool{rank}d")  # noqa: E731
+    calls |= {f"layer-{i}": (lambda T, k=k: layer(T)(2, **k)) for i, k in enumerate([
+        dict(), dict(output_size=2, output_ratio=0.5), dict(output_ratio=1.5), dict(output_ratio=(0.5, 0, 0.5))])}  # fmt: skip
+    return [ErrorRow(f"fractional_max_pool{rank}d", fn, label) for label, fn in calls.items()]
+
+
+ERRORS = [
+    *fractional_errors(2),
+    *fractional_errors(3),
+    ErrorRow("fractional_max_pool3d", lambda T: T.nn.FractionalMaxPool3d(0, 2), "layer-kernel"),
+    ErrorRow("fractional_max_pool2d", lambda T: F(T).fractional_max_pool2d(
+        T.ones(1, 1, 4, 4), 2, 2, _random_samples=T.full((1, 1, 2), float("nan"))) if T is not torch else 1 / 0, "samples-nan",
+        match="_random_samples must be between 0 and 1", error=RuntimeError),
+]
 for rank in (1, 2, 3):
     shape = (2, 3, *(8,) * rank)
     for kind in ("max", "avg"):

@@ -142,9 +142,8 @@ class Tensor(_native.TensorBase):
     names = property(lambda self: (None,) * self._a.ndim)
 
     def is_contiguous(self, memory_format=None) -> bool:
-        if memory_format is not None and memory_format.name == "channels_last" and self._a.ndim == 4:
-            n, c, h, w = self._a.shape
-            return self._a.strides == (h * w * c, 1, w * c, c)
+        if memory_format is not None and self._a.ndim == _CHANNELS_LAST_RANKS.get(memory_format.name):
+            return self._a.permute((0, *range(2, self._a.ndim), 1)).contiguous
         return self._a.contiguous
 
     def is_floating_point(self) -> bool:
@@ -547,5 +546,8 @@ class memory_format:
 contiguous_format = memory_format("contiguous_format")
 preserve_format = memory_format("preserve_format")
 channels_last = memory_format("channels_last")
+channels_last_3d = memory_format("channels_last_3d")
+
+_CHANNELS_LAST_RANKS = {"channels_last": 4, "channels_last_3d": 5}
 
 _native.set_tensor_type(Tensor)

@@ -6,14 +6,17 @@ import warnings as _warnings
 
 from ..ops import activation as _activation
 from ..ops.activation import *  # noqa: F403
+from ..ops.aliases import pdist as pdist
 from ..ops.attention import *  # noqa: F403
 from ..ops.classification import *  # noqa: F403
 from ..ops.conv import *  # noqa: F403
 from ..ops.ctc import *  # noqa: F403
 from ..ops.dropout import *  # noqa: F403
 from ..ops.embedding import *  # noqa: F403
+from ..ops.fractional_pool import *  # noqa: F403
 from ..ops.grid import *  # noqa: F403
 from ..ops.interpolate import *  # noqa: F403
+from ..ops.linear_cross_entropy import *  # noqa: F403
 from ..ops.loss import *  # noqa: F403
 from ..ops.matmul import linear as linear
 from ..ops.normalization import *  # noqa: F403

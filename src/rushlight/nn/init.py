@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import warnings
 
+from .._random import default_generator
 from ..autograd.grad_mode import no_grad
 from ..autograd.tensor import Tensor
 from ..ops.creation import empty_like
@@ -43,16 +45,33 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
 
 
+# True within `skipped()`.
+_skip = False
+
+
+@contextlib.contextmanager
+def skipped():
+    """Within the block random initial values are not drawn; the default generator is as before at its end."""
+    global _skip
+    before, state = _skip, default_generator.get_state()
+    _skip = True
+    try:
+        yield
+    finally:
+        _skip = before
+        default_generator.set_state(state)
+
+
 @no_grad
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator=None) -> Tensor:
     """Uniform on [a, b)."""
-    return tensor.uniform_(a, b, generator=generator)
+    return tensor if _skip else tensor.uniform_(a, b, generator=generator)
 
 
 @no_grad
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator=None) -> Tensor:
     """Normal with the given mean and standard deviation."""
-    return tensor.normal_(mean, std, generator=generator)
+    return tensor if _skip else tensor.normal_(mean, std, generator=generator)
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator=None) -> Tensor:

@@ -12,12 +12,15 @@ from .ctc import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .embedding import *  # noqa: F403
 from .extrema import *  # noqa: F403
+from .fractional_pool import *  # noqa: F403
 from .grid import *  # noqa: F403
 from .indexing import *  # noqa: F403
 from .interpolate import *  # noqa: F403
 from .legacy import *  # noqa: F403
+from .linear_cross_entropy import *  # noqa: F403
 from .loss import *  # noqa: F403
 from .matmul import *  # noqa: F403
+from .matrix_maps import *  # noqa: F403
 from .normalization import *  # noqa: F403
 from .norms import *  # noqa: F403
 from .pad import *  # noqa: F403

@@ -13,7 +13,7 @@ from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 
-__all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
+__all__ = ["conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "conv_tbc"]
 
 
 def contig(x):
@@ -311,3 +311,32 @@ def _make_transposed(rank):
 
 
 conv_transpose1d, conv_transpose2d, conv_transpose3d = _make_transposed(1), _make_transposed(2), _make_transposed(3)
+
+
+def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
+    """A one-dimensional convolution of sequences whose time comes first.
+
+    Shape: input (T, B, C_in), weight (width, C_in, C_out), bias (C_out); result (T + 2 * pad - width + 1, B, C_out).
+    Raises: RuntimeError for other shapes.
+    Reference: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv_tbc.html
+    """
+    if not isinstance(bias, Tensor):
+        raise TypeError(f"conv_tbc(): argument 'bias' (position 3) must be Tensor, not {type(bias).__name__}")
+    x, w, b = input._a, weight._a, bias._a
+    if x.ndim != 3:
+        raise RuntimeError("Input must have 3 dims: time, batch, in_channel")
+    if w.ndim != 3:
+        raise RuntimeError("Weight tensor must have 3 dims: kernel_width, in_channels, out_channels.")
+    if b.ndim != 1:
+        raise RuntimeError("Bias must be 1-D")
+    if x.shape[2] != w.shape[1]:
+        raise RuntimeError("Input dim 2 (input channels) is not == dim 1 in the weight tensor")
+    if b.shape[0] != w.shape[2]:
+        raise RuntimeError("Bias size must equal dim 2 in the weight tensor (output channels).")
+    if w.dtype is not x.dtype:
+        raise RuntimeError(f"self and mat2 must have the same dtype, but got {x.dtype.scalar_name} and {w.dtype.scalar_name}")
+    steps = x.shape[0] + 2 * pad - w.shape[0] + 1
+    if steps <= 0:
+        return input.new_zeros((max(0, steps), x.shape[1], w.shape[2]))
+    by_channel = conv1d(input.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=pad)
+    return by_channel.permute(2, 0, 1)

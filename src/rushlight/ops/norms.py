@@ -12,7 +12,7 @@ from ._declare import method, numpy_names
 from .pointwise import _where
 from .reduce import _restore
 
-__all__ = ["norm", "dist", "vector_norm_of", "renorm"]
+__all__ = ["norm", "dist", "vector_norm_of", "renorm", "norm_except_dim"]
 
 
 @op(grad_name="LinalgVectorNormBackward0")
@@ -101,3 +101,52 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input._a.ndim} dimensions")
     n = vector_norm_of(input, p, tuple(i for i in range(input._a.ndim) if i != d), True)
     return input * _where(n > maxnorm, maxnorm / (n + 1e-7), 1.0)
+
+
+# -- weight normalisation ------------------------------------------------------------------------------------------------
+
+
+def norm_except_dim(v: Tensor, pow: int = 2, dim: int = 0) -> Tensor:
+    """The norm of the part at each index of `dim`, shaped to broadcast with v; dim=-1: the norm of all of v."""
+    if not v._a.dtype.is_floating_point:
+        raise RuntimeError("norm(): input dtype should be either floating point or complex. Got "
+                           f"{v._a.dtype.scalar_name} instead.")  # fmt: skip
+    if dim == -1:
+        return vector_norm_of(v, pow)
+    others = tuple(d for d in range(v._a.ndim) if d != check.dim(dim, v._a.ndim))
+    if not others:
+        return vector_norm_of(v.unsqueeze(1), pow, 1)
+    return vector_norm_of(v, pow, others, True)
+
+
+def _norms(v, dim):
+    """The 2-norms of an array's parts along its first or last dimension, shaped to broadcast."""
+    return K.norm(v, ((1 << v.ndim) - 1) & ~(1 << dim), True, 2.0)
+
+
+@op(name="weight_norm", grad_name="WeightNormInterfaceBackward0")
+def _weight_norm_fused(v, w, /, *, dim):
+    return K.mul(v, K.div(w, _norms(v, dim)))
+
+
+@_weight_norm_fused.vjp
+def _(g, v, w, *, dim):
+    # out = w v / n with n = |v|: the part of g along v changes w, the rest turns v.
+    n = norm_except_dim(v, 2, dim)
+    along = norm_sum(g * v, dim) / n
+    return w / n * (g - v * (along / n)), along
+
+
+def norm_sum(x, dim):
+    """Sums over all dimensions but one, which stay as ones."""
+    others = tuple(d for d in range(x._a.ndim) if d != dim)
+    return x.sum(others, keepdim=True) if others else x
+
+
+def _weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> Tensor:
+    """g v / |v|, a magnitude for each index of `dim`; dim=-1: one for all of v."""
+    if dim != -1:
+        d = check.dim(dim, v._a.ndim)
+        if d in (0, v._a.ndim - 1):
+            return _weight_norm_fused(v, g, dim=d)
+    return v * (g / norm_except_dim(v, 2, dim))

@@ -9,7 +9,7 @@ from ..autograd.tensor import Tensor
 from ._declare import contig
 from .pad import pad
 
-__all__ = ["pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "unfold", "fold"]
+__all__ = ["pixel_shuffle", "pixel_unshuffle", "channel_shuffle", "native_channel_shuffle", "unfold", "fold"]
 
 
 # -- shuffles ---------------------------------------------------------------------------------------------------------------
@@ -95,6 +95,11 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
             f"Number of channels must be divisible by groups. Got {input.size(1)} channels and {groups} groups."
         )
     return _channel_shuffle(input, groups=int(groups))
+
+
+def native_channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """`channel_shuffle`."""
+    return channel_shuffle(input, groups)
 
 
 # -- sliding blocks ----------------------------------------------------------------------------------------------------------

@@ -66,6 +66,7 @@ _HOMES = {
         "InstanceNorm1d InstanceNorm2d InstanceNorm3d LazyInstanceNorm1d LazyInstanceNorm2d "
         "LazyInstanceNorm3d",
     "nn.modules.linear": "Bilinear Identity LazyLinear Linear",
+    "nn.modules.linear_cross_entropy_options": "LinearCrossEntropyOptions",
     "nn.modules.loss":
         "BCELoss BCEWithLogitsLoss CTCLoss CosineEmbeddingLoss CrossEntropyLoss GaussianNLLLoss "
         "HingeEmbeddingLoss HuberLoss KLDivLoss L1Loss LinearCrossEntropyLoss MSELoss MarginRankingLoss "
@@ -108,6 +109,7 @@ _HOMES = {
     "optim.sparse_adam": "SparseAdam",
     "optim.swa_utils": "AveragedModel",
     "utils.data.dataset": "TensorDataset Dataset Subset ConcatDataset",
+    "nn.parallel.data_parallel": "DataParallel",
     "nn.parameter": "Parameter Buffer UninitializedParameter UninitializedBuffer",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}

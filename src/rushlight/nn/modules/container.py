@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
@@ -11,7 +12,7 @@ from ...autograd.tensor import Tensor
 from ..parameter import Parameter
 from .module import Module, indent
 
-__all__ = ["Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"]
+__all__ = ["Container", "Sequential", "ModuleList", "ModuleDict", "ParameterList", "ParameterDict"]
 
 
 def _position(idx, n):
@@ -28,6 +29,20 @@ def _renumber(self):
 def _make_room(self, index):
     for i in range(len(self._modules), index, -1):
         self._modules[str(i)] = self._modules[str(i - 1)]
+
+
+class Container(Module):
+    """Modules under the names of keyword arguments. Deprecated: `Module` registers what is assigned to it."""
+
+    def __init__(self, **kwargs):
+        warnings.warn(
+            "`nn.Container` is deprecated. All of its functionality is now implemented in `nn.Module`. Subclass that instead.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__()
+        for name, module in kwargs.items():
+            self.add_module(name, module)
 
 
 class Sequential(Module):

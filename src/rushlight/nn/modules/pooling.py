@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from ...ops import pool
+from ...ops import fractional_pool, pool
 from ._sizes import repeat
 from .module import Module
 
 __all__ = [
     "MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "AvgPool1d", "AvgPool2d", "AvgPool3d",
     "LPPool1d", "LPPool2d", "LPPool3d", "AdaptiveMaxPool1d", "AdaptiveMaxPool2d", "AdaptiveMaxPool3d", "AdaptiveAvgPool1d",
-    "AdaptiveAvgPool2d", "AdaptiveAvgPool3d",
+    "AdaptiveAvgPool2d", "AdaptiveAvgPool3d", "FractionalMaxPool2d", "FractionalMaxPool3d",
 ]  # fmt: skip
 
 
@@ -151,3 +151,51 @@ AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d = _family(
     _AdaptiveMaxPool, "AdaptiveMaxPool", "adaptive_max_pool", "Maxima over `output_size` windows that cover the input evenly")
 AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d = _family(
     _AdaptiveAvgPool, "AdaptiveAvgPool", "adaptive_avg_pool", "Means over `output_size` windows that cover the input evenly")
+
+
+class _FractionalMaxPool(Module):
+    rank = 0
+    function = None
+
+    def __init__(self, kernel_size, output_size=None, output_ratio=None, return_indices: bool = False, _random_samples=None):
+        super().__init__()
+        self.kernel_size = repeat(kernel_size, self.rank)
+        self.return_indices = return_indices
+        self.register_buffer("_random_samples", _random_samples)
+        self.output_size = None if output_size is None else repeat(output_size, self.rank)
+        self.output_ratio = None if output_ratio is None else repeat(output_ratio, self.rank)
+        if output_size is None and output_ratio is None:
+            raise ValueError(f"FractionalMaxPool{self.rank}d requires specifying either an output size, or a pooling ratio")
+        if output_size is not None and output_ratio is not None:
+            raise ValueError("only one of output_size and output_ratio may be specified")
+        if self.output_ratio is not None and not all(0 < r < 1 for r in self.output_ratio[: self.rank]):
+            raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
+
+    def forward(self, input):
+        return type(self).function(input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices,
+                                   _random_samples=self._random_samples)  # fmt: skip
+
+
+class FractionalMaxPool2d(_FractionalMaxPool):
+    """Maxima over windows of the last two dimensions, whose distances are drawn at random.
+
+    Reference: https://docs.pytorch.org/docs/stable/generated/torch.nn.FractionalMaxPool2d.html
+    """
+
+    rank = 2
+    function = staticmethod(fractional_pool.fractional_max_pool2d)
+
+
+class FractionalMaxPool3d(_FractionalMaxPool):
+    """Maxima over windows of the last three dimensions, whose distances are drawn at random.
+
+    Reference: https://docs.pytorch.org/docs/stable/generated/torch.nn.FractionalMaxPool3d.html
+    """
+
+    rank = 3
+    function = staticmethod(fractional_pool.fractional_max_pool3d)
+
+    def __init__(self, kernel_size, *args, **kwargs):
+        if any(k <= 0 for k in repeat(kernel_size, 3)):
+            raise ValueError(f"kernel_size must be greater than 0, but got {kernel_size}")
+        super().__init__(kernel_size, *args, **kwargs)
