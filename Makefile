@@ -1,6 +1,6 @@
 # make demo    train LeNet on handwritten digits and watch it
 # make test    everything that proves it right, against PyTorch
-# make bench   training-step times against PyTorch, as ratios
+# make bench   training-step times against PyTorch and JAX, as ratios
 # make lint    style, layering, types
 # make sanitize  kernel tests under the address and undefined-behaviour sanitizers
 # Each target makes the virtual environment it needs in .venv.
@@ -18,10 +18,10 @@ demo: $(VENV)/.rushlight $(VENV)/.train
 test: $(VENV)/.rushlight $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q tests
 
-bench: $(VENV)/.rushlight $(VENV)/.test
+bench: $(VENV)/.rushlight $(VENV)/.bench
 	$(BIN)/python -m bench
 
-bench-quick: $(VENV)/.rushlight $(VENV)/.test
+bench-quick: $(VENV)/.rushlight $(VENV)/.bench
 	$(BIN)/python -m bench --quick
 
 lint: $(VENV)/.rushlight $(VENV)/.lint
@@ -67,6 +67,10 @@ $(VENV)/.train: pyproject.toml $(VENV)/.build-tools
 
 $(VENV)/.test: pyproject.toml $(VENV)/.train
 	$(BIN)/python tools/extras.py test | xargs -d '\n' $(BIN)/pip install --quiet
+	@touch $@
+
+$(VENV)/.bench: pyproject.toml $(VENV)/.test
+	$(BIN)/python tools/extras.py bench | xargs -d '\n' $(BIN)/pip install --quiet
 	@touch $@
 
 $(VENV)/.lint: pyproject.toml $(VENV)/.build-tools

@@ -1,13 +1,14 @@
-"""`make bench`: training steps in rushlight and PyTorch, alternating in fresh processes; prints ratios, writes JSON.
+"""`make bench`: training steps in rushlight, PyTorch and JAX, alternating in fresh processes; prints ratios, writes JSON.
 
 Absolute times depend on the machine and on the minute; the ratios of one run are what counts. Beside each step stands
 the fraction of the machine's floor it reaches: the operations of its products and convolutions over the fastest matrix
-product measured in the same run.
+product measured in the same run, or its bytes over the bandwidth.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import os
 import statistics
@@ -16,78 +17,114 @@ import sys
 import time
 from pathlib import Path
 
-from .workloads import WORKLOADS
+from .workloads import ADAM_BYTES, WORKLOADS
 
-LIBRARIES = ("torch", "rushlight")
+PEERS = ("torch", "torch.compile", "jax")
+OURS = ("rushlight", "rushlight.compile")
+
+_GEMM = """
+import rushlight as T, time
+a = T.ones(1024, 1024); best = 9
+for _ in range(60):
+    s = time.perf_counter(); a @ a; best = min(best, time.perf_counter() - s)
+print(2 * 1024**3 / best / 1e9)
+"""
+# Reading and writing one array that no cache holds.
+_STREAM = """
+import rushlight as T, time
+a = T.ones(64 << 20); best = 9
+for _ in range(12):
+    s = time.perf_counter(); a.mul_(1.0); best = min(best, time.perf_counter() - s)
+print(2 * 4 * (64 << 20) / best / 1e9)
+"""
 
 
-def measure(name, library, seconds):
-    """One fresh process."""
-    out = subprocess.run([sys.executable, "-m", "bench.worker", name, library, str(seconds)], capture_output=True, text=True)
+def measure(name, peer, seconds):
+    """One fresh process; None where the peer cannot run it."""
+    out = subprocess.run([sys.executable, "-m", "bench.worker", name, peer, str(seconds)], capture_output=True, text=True)
     if out.returncode:
-        raise SystemExit(f"{name} on {library} failed:\n{out.stderr}")
+        if peer in OURS or peer == "torch":
+            raise SystemExit(f"{name} on {peer} failed:\n{out.stderr}")
+        print(f"{name} on {peer} failed: {out.stderr.strip().splitlines()[-1][:200]}", file=sys.stderr)
+        return None
     return json.loads(out.stdout.splitlines()[-1])
 
 
-def gemm_peak() -> float:
-    """GFLOP/s of the fastest 1024-cube product in rushlight."""
-    code = (
-        "import rushlight as T, time\n"
-        "a = T.ones(1024, 1024); best = 9\n"
-        "for _ in range(40):\n"
-        "    s = time.perf_counter(); a @ a; best = min(best, time.perf_counter() - s)\n"
-        "print(2 * 1024**3 / best / 1e9)"
-    )
+def number_from(code) -> float:
     return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 
-def compare(workload, rounds, seconds):
-    """Alternating runs; the ratio of each round, and the medians of all."""
-    runs = {library: [] for library in LIBRARIES}
+def compare(workload, peers, rounds, seconds):
+    """Alternating runs; medians over the rounds, and each round's ratios against the best peer."""
+    runs = {peer: [] for peer in (*peers, *OURS)}
     for _ in range(rounds):
-        for library in LIBRARIES:
-            runs[library].append(measure(workload.name, library, seconds))
-    ratios = [t["median_ms"] / r["median_ms"] for t, r in zip(runs["torch"], runs["rushlight"], strict=True)]
-    ours = statistics.median(r["median_ms"] for r in runs["rushlight"])
+        for peer, seen in runs.items():
+            if None not in seen:
+                seen.append(measure(workload.name, peer, seconds))
+    runs = {peer: seen for peer, seen in runs.items() if None not in seen}
+    ms = {peer: statistics.median(r["median_ms"] for r in seen) for peer, seen in runs.items()}
+    others = [peer for peer in runs if peer not in OURS]
+    best = min(others, key=ms.get)
+    ratios = [min(runs[p][i]["median_ms"] for p in others) / runs["rushlight.compile"][i]["median_ms"] for i in range(rounds)]
+    losses = [r[0]["loss"] for peer, r in runs.items() if peer != "jax"]
     return {
         "name": workload.name,
-        "torch_ms": statistics.median(r["median_ms"] for r in runs["torch"]),
-        "rushlight_ms": ours,
+        "ms": ms,
+        "best_peer": best,
         "ratio": statistics.median(ratios),
         "ratio_low": min(ratios),
         "ratio_high": max(ratios),
+        "eager_ratio": ms["torch"] / ms["rushlight"],
         "gflop": runs["rushlight"][0]["gflop"],
-        "torch_mb": max(r["peak_mb"] for r in runs["torch"]),
-        "rushlight_mb": max(r["peak_mb"] for r in runs["rushlight"]),
-        "losses_agree": abs(runs["torch"][0]["loss"] - runs["rushlight"][0]["loss"]) < 1e-3,
+        "mb": {peer: max(r["peak_mb"] for r in seen) for peer, seen in runs.items()},
+        "first_ms": {peer: statistics.median(r["first_ms"] for r in seen) for peer, seen in runs.items()},
+        "losses_agree": max(losses) - min(losses) < 1e-3 + 1e-3 * abs(losses[0]),
     }
+
+
+def floor_fraction(workload, row, peak, bandwidth):
+    seconds = row["ms"]["rushlight.compile"] * 1e-3
+    if workload.bound == "bandwidth":
+        return ADAM_BYTES / seconds / 1e9 / bandwidth
+    return row["gflop"] / seconds / peak
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, small workloads only")
+    parser.add_argument("--quick", action="store_true", help="one short round of the small workloads, PyTorch eager and JAX only")
     parser.add_argument("--only", nargs="*", help="names of workloads")
+    parser.add_argument("--peers", nargs="*", default=None, choices=PEERS)
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--seconds", type=float)
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     args = parser.parse_args()
-    rounds, seconds = (2, 1.0) if args.quick else (5, 2.0)
+    rounds, seconds = args.rounds or (1 if args.quick else 3), args.seconds or (1.0 if args.quick else 2.0)
+    peers = args.peers or (("torch", "jax") if args.quick else PEERS)
+    if importlib.util.find_spec("jax") is None:
+        peers = tuple(p for p in peers if p != "jax")
     chosen = [w for w in WORKLOADS if (w.quick or not args.quick) and (not args.only or w.name in args.only)]
-    peak = gemm_peak()
-    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; fastest matrix product {peak:.0f} GFLOP/s")
-    print(f"{'training step':<18}{'PyTorch ms':>12}{'rushlight ms':>14}{'ratio':>8}  {'(lowest-highest)':<18}{'of peak':>8}"
-          f"{'MB':>12}")  # fmt: skip
+    peak, bandwidth = number_from(_GEMM), number_from(_STREAM)
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; fastest matrix product {peak:.0f} GFLOP/s, "
+          f"bandwidth {bandwidth:.0f} GB/s")  # fmt: skip
+    columns = (*peers, *OURS)
+    heads = "".join(f"{c:>18}" for c in columns)
+    print(f"{'milliseconds a step':<20}{heads}{'ratio':>8} {'(low-high)':<13}{'eager':>7}{'floor':>7}{'MB':>12}")
     rows = []
     for workload in chosen:
-        row = compare(workload, rounds, seconds)
-        row["peak_fraction"] = row["gflop"] / (row["rushlight_ms"] * 1e-3) / peak
+        row = compare(workload, peers, rounds, seconds)
+        row["floor_fraction"] = floor_fraction(workload, row, peak, bandwidth)
         rows.append(row)
+        cells = "".join(f"{row['ms'][c]:>18.3f}" if c in row["ms"] else f"{'-':>18}" for c in columns)
+        spread = f"({row['ratio_low']:.2f}-{row['ratio_high']:.2f})"
         note = "" if row["losses_agree"] else "   LOSSES DIFFER"
-        print(f"{row['name']:<18}{row['torch_ms']:>12.3f}{row['rushlight_ms']:>14.3f}{row['ratio']:>7.2f}x  "
-              f"({row['ratio_low']:.2f}-{row['ratio_high']:.2f}){'':<6}{row['peak_fraction']:>8.0%}"
-              f"{row['torch_mb']:>6.0f}/{row['rushlight_mb']:.0f}{note}")  # fmt: skip
+        print(f"{row['name']:<20}{cells}{row['ratio']:>7.2f}x {spread:<13}{row['eager_ratio']:>6.2f}x{row['floor_fraction']:>7.0%}"
+              f"{row['mb']['torch']:>7.0f}/{row['mb']['rushlight.compile']:.0f}{note}", flush=True)  # fmt: skip
     mean = statistics.geometric_mean(r["ratio"] for r in rows)
-    print(f"geometric mean: {mean:.2f} times as fast as PyTorch eager")
+    print(f"geometric mean: {mean:.2f} times as fast as the best of the others "
+          f"({statistics.geometric_mean(r['eager_ratio'] for r in rows):.2f} eager against eager)")  # fmt: skip
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    args.json.write_text(json.dumps({"time": time.strftime("%Y-%m-%d %H:%M"), "gemm_gflops": peak, "rows": rows}, indent=2))
+    args.json.write_text(json.dumps({"time": time.strftime("%Y-%m-%d %H:%M"), "gemm_gflops": peak, "bandwidth_gb": bandwidth, "rows": rows},
+                                    indent=2))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""Times one workload in one library, in a process of its own: `python -m bench.worker NAME LIBRARY SECONDS`.
+"""Times one workload in one way, in a process of its own: `python -m bench.worker NAME PEER SECONDS`.
 
-Prints a JSON object: the median and quartiles of the step's time in milliseconds, the loss at the end (both libraries
-start from the same seed, so it must agree), and the process's peak memory in MB.
+Peers: torch, torch.compile, jax, rushlight, rushlight.compile. Prints a JSON object: the median and quartiles of the step's
+time in milliseconds, the loss after five steps (from the same seed in all but JAX), the process's peak memory in MB, and how
+long the first calls took beyond the time of as many steps.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import time
 
 from .workloads import WORKLOADS
 
+WARM_UP = 5  # calls; the loss of the last one is compared
+
 
 def operations(step) -> float:
     """Multiply-adds, times two, of the matrix products and convolutions of one step in rushlight, in GFLOP."""
@@ -22,17 +25,18 @@ def operations(step) -> float:
 
     from rushlight import _native
 
+    def recurrent(args, out):  # the product with the previous state; the other one is a `linear`
+        return 0
+
     count = {
         "linear": lambda args, out: out.numel() * args[1].shape[1],
         "mm": lambda args, out: out.numel() * args[0].shape[1],
         "bmm": lambda args, out: out.numel() * args[0].shape[-1],
+        "matmul": lambda args, out: out.numel() * args[0].shape[-1],
         "conv": lambda args, out: out.numel() * prod(args[1].shape[1:]),
         "conv_input": lambda args, out: args[0].numel() * prod(args[1].shape[1:]),
         "conv_weight_backward": lambda args, out: args[1].numel() * prod(out.shape[1:]),
     }
-    for kind in ("lstm", "gru", "rnn_tanh", "rnn_relu"):  # arguments: x, h, c, w_ih, w_hh, …; g, gh, gc, h, c, w_hh, gates, …
-        count[kind] = lambda args, out: args[0].numel() // args[0].shape[-1] * (args[3].numel() + args[4].numel())
-        count[f"{kind}_backward"] = lambda args, out: args[6].shape[0] * args[5].numel()
     total = 0
 
     def tracer(op, args, attrs, out):
@@ -48,30 +52,44 @@ def operations(step) -> float:
     return total * 1e-9
 
 
-def main() -> None:
-    name, library, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    T = importlib.import_module(library)
+def build(name, peer):
+    """step() -> something with .item()"""
+    if peer == "jax":
+        from .jax_steps import STEPS
+
+        return STEPS[name]()
+    library, _, compiled = peer.partition(".")
     workload = next(w for w in WORKLOADS if w.name == name)
-    step = workload.build(T)
-    for _ in range(5):  # the allocator's and the CPU's warm-up; the fifth loss is the one compared
-        loss = step()
+    return workload.build(importlib.import_module(library), bool(compiled))
+
+
+def main() -> None:
+    name, peer, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    step = build(name, peer)
+    start = time.perf_counter()
+    for _ in range(WARM_UP):
+        loss = step().item()
+    first = time.perf_counter() - start
     times = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or len(times) < 5:
         start = time.perf_counter()
-        step()
+        step().item()
         times.append(time.perf_counter() - start)
     times.sort()
     quarter = len(times) // 4
+    median = statistics.median(times)
     result = {
-        "gflop": operations(step) if library == "rushlight" else None,
-        "median_ms": statistics.median(times) * 1e3,
+        "median_ms": median * 1e3,
         "low_ms": times[quarter] * 1e3,
         "high_ms": times[-1 - quarter] * 1e3,
         "steps": len(times),
         "loss": loss,
+        "first_ms": (first - WARM_UP * median) * 1e3,
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+    if peer == "rushlight":
+        result["gflop"] = operations(step)
     print(json.dumps(result))
 
 

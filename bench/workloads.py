@@ -11,44 +11,56 @@ from collections.abc import Callable
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """One training step. `quick`: part of `make bench-quick`."""
+    """One training step. `quick`: part of `make bench-quick`. `bound`: "operations" or "bandwidth", its floor."""
 
     name: str
-    build: Callable  # T -> step
+    build: Callable  # (T, compiled) -> step
     quick: bool = True
+    bound: str = "operations"
 
 
-def training_step(T, model, inputs, targets, optimizer, loss):
+def training_step(T, compiled, model, inputs, targets, optimizer, loss):
+    """step() -> loss, a tensor. `compiled`: as the library's users do it."""
     parameters = list(model.parameters())
 
-    def step():
+    def objective(x, y):
+        return loss(model(x), y)
+
+    if compiled and T.__name__ == "torch":  # forward and backward; clipping and the optimizer have their own fused kernels
+        objective = T.compile(objective)
+
+    def step(x, y):
         optimizer.zero_grad()
-        value = loss(model(inputs), targets)
+        value = objective(x, y)
         value.backward()
         T.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        return value.item()
+        return value.detach()
 
-    return step
+    if compiled and T.__name__ == "rushlight":
+        step = T.compile(step, fullgraph=True)
+    return lambda: step(inputs, targets)
 
 
-def mlp(T):
+def mlp(T, compiled=False):
     """MLP 784-256-10, batch 64, Adam."""
     T.manual_seed(0)
     nn = T.nn
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
-    return training_step(T, model, T.randn(64, 784), T.randint(0, 10, (64,)), T.optim.Adam(model.parameters()), nn.CrossEntropyLoss())
+    x, y = T.randn(64, 784), T.randint(0, 10, (64,))
+    return training_step(T, compiled, model, x, y, T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
 
 
-def tiny(T):
+def tiny(T, compiled=False):
     """8-64-64-4, batch 32, Adam: all overhead."""
     T.manual_seed(0)
     nn = T.nn
     model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4))
-    return training_step(T, model, T.randn(32, 8), T.randint(0, 4, (32,)), T.optim.Adam(model.parameters()), nn.CrossEntropyLoss())
+    x, y = T.randn(32, 8), T.randint(0, 4, (32,))
+    return training_step(T, compiled, model, x, y, T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
 
 
-def lenet(T):
+def lenet(T, compiled=False):
     """LeNet on 1 x 32 x 32, batch 128, SGD with momentum."""
     T.manual_seed(0)
     nn = T.nn
@@ -68,10 +80,10 @@ def lenet(T):
 
     model = LeNet()
     optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    return training_step(T, model, T.randn(128, 1, 32, 32), T.randint(0, 10, (128,)), optimizer, nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, T.randn(128, 1, 32, 32), T.randint(0, 10, (128,)), optimizer, nn.CrossEntropyLoss())
 
 
-def autoencoder(T):
+def autoencoder(T, compiled=False):
     """Convolutional autoencoder on 1 x 28 x 28, batch 64, Adam."""
     T.manual_seed(0)
     nn = T.nn
@@ -81,10 +93,10 @@ def autoencoder(T):
         nn.ConvTranspose2d(16, 1, 3, stride=2, padding=1, output_padding=1), nn.Sigmoid(),
     )  # fmt: skip
     x = T.rand(64, 1, 28, 28)
-    return training_step(T, model, x, x, T.optim.Adam(model.parameters()), nn.MSELoss())
+    return training_step(T, compiled, model, x, x, T.optim.Adam(model.parameters()), nn.MSELoss())
 
 
-def vgg(T):
+def vgg(T, compiled=False):
     """Small VGG with batch norm on 3 x 32 x 32, batch 64, SGD with momentum."""
     T.manual_seed(0)
     nn = T.nn
@@ -95,10 +107,10 @@ def vgg(T):
     model = nn.Sequential(*block(3, 32), *block(32, 32), nn.MaxPool2d(2), *block(32, 64), *block(64, 64), nn.MaxPool2d(2),
                           *block(64, 128), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2048, 128), nn.ReLU(), nn.Linear(128, 10))  # fmt: skip
     optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    return training_step(T, model, T.randn(64, 3, 32, 32), T.randint(0, 10, (64,)), optimizer, nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, T.randn(64, 3, 32, 32), T.randint(0, 10, (64,)), optimizer, nn.CrossEntropyLoss())
 
 
-def resnet18(T):
+def resnet18(T, compiled=False):
     """ResNet-18 for 3 x 32 x 32, batch 32, SGD with momentum."""
     T.manual_seed(0)
     nn, F = T.nn, T.nn.functional
@@ -123,7 +135,7 @@ def resnet18(T):
         width = b
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
     optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    return training_step(T, model, T.randn(32, 3, 32, 32), T.randint(0, 10, (32,)), optimizer, nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, T.randn(32, 3, 32, 32), T.randint(0, 10, (32,)), optimizer, nn.CrossEntropyLoss())
 
 
 class _Last:
@@ -142,31 +154,86 @@ class _Last:
         return Net()
 
 
-def lstm(T):
+def alexnet(T, compiled=False):
+    """AlexNet on 1 x 224 x 224, batch 16, SGD with momentum."""
+    T.manual_seed(0)
+    nn = T.nn
+    model = nn.Sequential(
+        nn.Conv2d(1, 96, 11, 4), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(96, 256, 5, 1, 2), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(256, 384, 3, 1, 1), nn.ReLU(), nn.Conv2d(384, 384, 3, 1, 1), nn.ReLU(),
+        nn.Conv2d(384, 256, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten(),
+        nn.Linear(6400, 4096), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4096, 10),
+    )  # fmt: skip
+    optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    x, y = T.randn(16, 1, 224, 224), T.randint(0, 10, (16,))
+    return training_step(T, compiled, model, x, y, optimizer, nn.CrossEntropyLoss())
+
+
+def gpt(T, compiled=False):
+    """A GPT: width 128, 4 layers, 4 heads, 128 tokens of 65, batch 12, AdamW."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Block(nn.Module):
+        def __init__(self, d, heads):
+            super().__init__()
+            self.heads = heads
+            self.ln1, self.ln2 = nn.LayerNorm(d), nn.LayerNorm(d)
+            self.qkv, self.proj = nn.Linear(d, 3 * d), nn.Linear(d, d)
+            self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
+
+        def forward(self, x):
+            b, t, d = x.shape
+            q, k, v = (u.view(b, t, self.heads, d // self.heads).transpose(1, 2) for u in self.qkv(self.ln1(x)).chunk(3, -1))
+            y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+            x = x + self.proj(y.transpose(1, 2).reshape(b, t, d))
+            return x + self.mlp(self.ln2(x))
+
+    class GPT(nn.Module):
+        def __init__(self, vocabulary=65, d=128, layers=4, heads=4, length=128):
+            super().__init__()
+            self.tokens, self.positions = nn.Embedding(vocabulary, d), nn.Embedding(length, d)
+            self.blocks = nn.Sequential(*(Block(d, heads) for _ in range(layers)))
+            self.norm, self.head = nn.LayerNorm(d), nn.Linear(d, vocabulary)
+
+        def forward(self, i):
+            x = self.tokens(i) + self.positions(T.arange(i.shape[1]))
+            return self.head(self.norm(self.blocks(x))).flatten(0, 1)
+
+    model = GPT()
+    optimizer = T.optim.AdamW(model.parameters())
+    x, y = T.randint(0, 65, (12, 128)), T.randint(0, 65, (12 * 128,))
+    return training_step(T, compiled, model, x, y, optimizer, nn.CrossEntropyLoss())
+
+
+def lstm(T, compiled=False):
     """LSTM 200 x 2 layers, 35 steps, batch 20, Adam."""
     T.manual_seed(0)
     model = _Last.make(T, T.nn.LSTM(200, 200, 2), 200, 50)
-    return training_step(T, model, T.randn(35, 20, 200), T.randint(0, 50, (20,)), T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
+    x, y = T.randn(35, 20, 200), T.randint(0, 50, (20,))
+    return training_step(T, compiled, model, x, y, T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
 
 
-def gru(T):
+def gru(T, compiled=False):
     """GRU 256 x 2 layers, 50 steps, batch 32, Adam."""
     T.manual_seed(0)
     model = _Last.make(T, T.nn.GRU(128, 256, 2), 256, 10)
-    return training_step(T, model, T.randn(50, 32, 128), T.randint(0, 10, (32,)), T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
+    x, y = T.randn(50, 32, 128), T.randint(0, 10, (32,))
+    return training_step(T, compiled, model, x, y, T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
 
 
-def transformer(T):
+def transformer(T, compiled=False):
     """Transformer encoder, d 128, 4 heads, 2 layers, 64 tokens, batch 16, AdamW."""
     T.manual_seed(0)
     nn = T.nn
     layer = nn.TransformerEncoderLayer(128, 4, 512, dropout=0.0, batch_first=True)
     model = nn.Sequential(nn.TransformerEncoder(layer, 2), nn.Linear(128, 32), nn.Flatten(0, 1))
     optimizer = T.optim.AdamW(model.parameters())
-    return training_step(T, model, T.randn(16, 64, 128), T.randint(0, 32, (1024,)), optimizer, nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, T.randn(16, 64, 128), T.randint(0, 32, (1024,)), optimizer, nn.CrossEntropyLoss())
 
 
-def adam25m(T):
+def adam25m(T, compiled=False):
     """Clipping and Adam over 25 million parameters: memory bandwidth and nothing else."""
     T.manual_seed(0)
     parameters = [T.zeros(1000, 1000, requires_grad=True) for _ in range(25)]
@@ -177,20 +244,26 @@ def adam25m(T):
     def step():
         norm = T.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
-        return norm.item()
+        return norm
 
-    return step
+    return T.compile(step) if compiled else step
 
+
+# What a step over 25 million parameters has to move, in bytes: the norm reads the gradients, the scaling reads and writes
+# them, Adam reads them and reads and writes parameters and two averages.
+ADAM_BYTES = 25e6 * 4 * (1 + 2 + 1 + 6)
 
 WORKLOADS = [
     Workload("mlp-784-256-10", mlp),
     Workload("mlp-8-64-64-4", tiny),
     Workload("lenet", lenet),
-    Workload("conv-autoencoder", autoencoder, quick=False),
-    Workload("small-vgg", vgg, quick=False),
+    Workload("alexnet", alexnet, quick=False),
     Workload("resnet18-cifar", resnet18, quick=False),
-    Workload("lstm", lstm, quick=False),
-    Workload("gru", gru, quick=False),
+    Workload("small-vgg", vgg, quick=False),
+    Workload("conv-autoencoder", autoencoder),
+    Workload("gpt", gpt, quick=False),
     Workload("transformer", transformer, quick=False),
-    Workload("adam-25m", adam25m, quick=False),
+    Workload("lstm", lstm),
+    Workload("gru", gru, quick=False),
+    Workload("adam-25m", adam25m, quick=False, bound="bandwidth"),
 ]

@@ -1,6 +1,7 @@
 // rl::Array as a Python type: geometry, views, and the buffer protocol. No arithmetic.
 #include <cstring>
 
+#include "../core/denormals.h"
 #include "../core/half.h"
 #include "../core/memory.h"
 #include "../core/recorder.h"
@@ -327,6 +328,10 @@ void bind_array(nb::module_& m) {
   });
   m.def("default_dtype", [] { return nb::borrow(g_dtypes[static_cast<int>(default_dtype())]); });
   m.def("set_default_dtype", [](int code) { set_default_dtype(static_cast<DType>(code)); });
+  m.def("set_flush_denormal", [](bool on) {                   // false where the CPU has no such mode
+    g_flush_denormals = on;
+    return FlushDenormals::supported;
+  });
   m.def("get_num_threads", get_num_threads);
   m.def("set_num_threads", set_num_threads);
   m.def("empty_cache", empty_cache);

@@ -49,8 +49,9 @@ namespace {
 // What must still be as it was when a step was recorded. Kinds and their (object, key, expected):
 //   item      object[key] is expected, or an equal number or string     length   len(object) == expected
 //   cell      the content of a closure's cell                           array    a tensor's memory is the same
+//   attribute  getattr(object, key), of a class
 //   grad      a tensor's .grad is expected (None: it has none)          needs    a tensor's requires_grad
-enum GuardKind { kItem, kLength, kCell, kArray, kGrad, kNeedsGrad };
+enum GuardKind { kItem, kAttribute, kLength, kCell, kArray, kGrad, kNeedsGrad };
 
 struct Guard {
   int kind;
@@ -82,6 +83,13 @@ bool holds(const Guard& g) {
       PyObject* now = PyDict_GetItemWithError(g.object, g.key);
       if (!now) PyErr_Clear();
       return same(now, g.expected);
+    }
+    case kAttribute: {
+      PyObject* now = PyObject_GetAttr(g.object, g.key);
+      if (!now) PyErr_Clear();
+      bool ok = same(now, g.expected);
+      Py_XDECREF(now);
+      return ok;
     }
     case kLength: {
       Py_ssize_t n = PyObject_Size(g.object);
@@ -337,6 +345,7 @@ void bind_programs(nb::module_& m) {
   g_miss = PyObject_CallNoArgs(reinterpret_cast<PyObject*>(&PyBaseObject_Type));
   m.attr("MISS") = nb::borrow(g_miss);
   m.attr("GUARD_ITEM") = int(kItem);
+  m.attr("GUARD_ATTRIBUTE") = int(kAttribute);
   m.attr("GUARD_LENGTH") = int(kLength);
   m.attr("GUARD_CELL") = int(kCell);
   m.attr("GUARD_ARRAY") = int(kArray);

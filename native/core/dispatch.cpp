@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "denormals.h"
 #include "memory.h"
 #include "recorder.h"
 #include "threads.h"
@@ -69,6 +70,8 @@ bool any_half(const Call& c) {
 
 }  // namespace
 
+bool g_flush_denormals = true;
+
 void load_kernels(const std::string& path) {
   void* lib = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (!lib) throw std::runtime_error(std::string("cannot load the kernel library: ") + dlerror());
@@ -99,6 +102,7 @@ void set_default_dtype(DType t) { g_default_dtype = t; }
 void run(const Call& c) {
   if (!c.def->handles_half && any_half(c)) return run_in_float(c);
   if (Recorder* r = active_recorder()) r->append(c);
+  FlushDenormals flush;
   c.def->run(c);
 }
 

@@ -1,5 +1,6 @@
 // Passes over a program under construction: see Note [Programs and order] in program.h.
 #include <algorithm>
+#include <cstring>
 #include <unordered_set>
 
 #include "dispatch.h"
@@ -10,6 +11,20 @@ namespace rl {
 namespace {
 
 constexpr size_t kFoldLimit = size_t{1} << 20;   // bytes that a folded constant may keep
+
+bool same_view(const Array& a, const Array& b) {
+  if (a.offset != b.offset || a.ndim != b.ndim || a.dtype != b.dtype) return false;
+  for (int i = 0; i < a.ndim; ++i)
+    if (a.shape[i] != b.shape[i] || (a.shape[i] != 1 && a.strides[i] != b.strides[i])) return false;
+  return true;
+}
+
+bool same_shape(const Array& a, const Array& b) {
+  if (a.ndim != b.ndim) return false;
+  for (int i = 0; i < a.ndim; ++i)
+    if (a.shape[i] != b.shape[i]) return false;
+  return true;
+}
 
 bool outlives(const StorageUse& u) { return u.part != Part::temporary && u.part != Part::constant; }
 
@@ -66,6 +81,73 @@ void fold_constants(Draft& d) {
   d.count();
 }
 
+// ---- relu after batch norm ------------------------------------------------------------------------------------------------
+//
+// batch_norm writes relu of its result at once, and its backward kernel works out again where relu was zero: an activation is
+// read and written half as often.
+namespace {
+
+bool is(const Step& s, const char* name) { return !std::strcmp(s.def->name, name); }
+
+bool same_array(const Array& a, const Array& b) { return a.storage == b.storage && (!a.storage || same_view(a, b)); }
+
+// Steps that touch a storage, in order.
+std::vector<size_t> touching(const Draft& d, const Storage* s) {
+  std::vector<size_t> out;
+  for (size_t i = 0; i < d.steps.size(); ++i)
+    if (d.steps[i].reads(s) || d.steps[i].writes(s)) out.push_back(i);
+  return out;
+}
+
+}  // namespace
+
+void fuse_norm_and_relu(Draft& d) {
+  std::vector<bool> dropped(d.steps.size(), false);
+  for (size_t i = 0; i < d.steps.size(); ++i) {
+    Step& norm = d.steps[i];
+    if (!is(norm, "batch_norm") || norm.numbers.size() != 1 || !norm.arrays[0].contiguous()) continue;
+    const Array y = norm.arrays[0];
+    const std::vector<size_t> users = touching(d, y.storage);
+    if (users.size() < 2 || users[0] != i || d.uses.at(y.storage).part == Part::external) continue;
+    Step& relu = d.steps[users[1]];
+    if (!is(relu, "relu") || !same_array(relu.arrays[1], y)) continue;
+    const Array out = relu.arrays[0];
+    const bool in_place = out.storage == y.storage;
+    if (in_place ? !same_view(out, y) : users.size() != 2 || outlives(d.uses.at(y.storage))) continue;
+    if (!in_place) {
+      const StorageUse& u = d.uses.at(out.storage);
+      if (u.writers != 1 || u.first != static_cast<int>(users[1]) || u.part == Part::external || u.part == Part::argument) continue;
+      if (!out.contiguous() || out.dtype != y.dtype || out.numel != y.numel) continue;
+    }
+    norm.arrays[0] = out;
+    norm.numbers.push_back({1, 1.0, false});
+    dropped[users[1]] = true;
+    // The way back: relu_backward(g, out), read by batch_norm_backward only.
+    for (size_t j = users[1] + 1; j < d.steps.size(); ++j) {
+      Step& back = d.steps[j];
+      if (!is(back, "relu_backward") || !same_array(back.arrays[2], out)) continue;
+      const Array masked = back.arrays[0], g = back.arrays[1];
+      const std::vector<size_t> readers = touching(d, masked.storage);
+      if (outlives(d.uses.at(masked.storage)) || readers.size() != 2 || !g.contiguous() || !same_shape(g, y)) continue;
+      Step& normed = d.steps[readers[1]];
+      bool match = is(normed, "batch_norm_backward") && normed.numbers.size() == 1 && same_array(normed.arrays[3], masked) &&
+                   same_array(normed.arrays[4], norm.arrays[4]) && same_array(normed.arrays[5], norm.arrays[5]) &&
+                   same_array(normed.arrays[6], norm.arrays[1]) && same_array(normed.arrays[7], norm.arrays[2]);
+      for (size_t k = j + 1; match && k < readers[1]; ++k) match = !d.steps[k].writes(g.storage);
+      if (!match) continue;
+      normed.arrays[3] = g;
+      normed.arrays.push_back(norm.arrays[6]);
+      normed.numbers.push_back({1, 1.0, false});
+      dropped[j] = true;
+    }
+  }
+  std::vector<Step> kept;
+  for (size_t i = 0; i < d.steps.size(); ++i)
+    if (!dropped[i]) kept.push_back(std::move(d.steps[i]));
+  d.steps = std::move(kept);
+  d.count();
+}
+
 // ---- chains of pointwise calls ------------------------------------------------------------------------------------------
 //
 // Neighbouring pointwise calls of one shape become one call of the kernel "fused", which runs them tile by tile: what only
@@ -75,20 +157,6 @@ namespace {
 constexpr size_t kMaxFused = 24;             // calls in one chain
 constexpr size_t kMaxFusedArrays = 64;       // that they mention
 constexpr int kMaxFusedOperands = 4;
-
-bool same_view(const Array& a, const Array& b) {
-  if (a.offset != b.offset || a.ndim != b.ndim || a.dtype != b.dtype) return false;
-  for (int i = 0; i < a.ndim; ++i)
-    if (a.shape[i] != b.shape[i] || (a.shape[i] != 1 && a.strides[i] != b.strides[i])) return false;
-  return true;
-}
-
-bool same_shape(const Array& a, const Array& b) {
-  if (a.ndim != b.ndim) return false;
-  for (int i = 0; i < a.ndim; ++i)
-    if (a.shape[i] != b.shape[i]) return false;
-  return true;
-}
 
 // Float32 in and out (bool where the kernel says so), on memory in row-major order.
 bool fusible(const Step& s) {

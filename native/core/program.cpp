@@ -4,6 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "denormals.h"
 #include "dispatch.h"
 #include "memory.h"
 
@@ -105,6 +106,7 @@ Program::Program(const Recorder& recorded, const std::vector<Array>& args, const
   d.count();
   drop_dead_steps(d);
   fold_constants(d);
+  fuse_norm_and_relu(d);
   fuse_pointwise(d);
   d.count();
   plan(d);
@@ -243,6 +245,7 @@ void Program::run(const std::vector<const Array*>& args, std::vector<Array>& res
         arrays_[static_cast<size_t>(at)].offset = recorded_offsets_[static_cast<size_t>(at)] + shift;
       }
     }
+    FlushDenormals flush;
     const Array* const* p = pointers_.data();
     const Number* n = numbers_.data();
     for (const Prepared& s : steps_)

@@ -9,6 +9,8 @@
 // after a job (the next kernel of a training step is usually that close) and then sleep.
 #include "threads.h"
 
+#include "denormals.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <unistd.h>
@@ -120,6 +122,7 @@ class Pool {
   }
 
   static void work(Job& job) {
+    FlushDenormals flush;
     int64_t i, mine = 0;
     while ((i = job.next.fetch_add(1, std::memory_order_relaxed)) < job.chunks) {
       try {

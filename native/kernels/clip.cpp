@@ -130,6 +130,7 @@ void clip_scale_run(const Call& c) {
   each_piece(c, [&](auto* p, int64_t n) {
     using T = std::remove_pointer_t<decltype(p)>;
     const T w = coefficient<T>(norm, limit);
+    if (w == T(1)) return;                    // nothing to clip, nothing to write
     for (int64_t i = 0; i < n; ++i) p[i] *= w;
   });
 }

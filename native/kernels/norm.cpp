@@ -81,6 +81,24 @@ struct Channels {
 };
 
 template <class T>
+void one_channel_moments(const Channels& q, const T* x, int64_t c, double* mean, double* squares) {
+  const double n = static_cast<double>(q.N * q.S);
+  double total = 0, sq = 0;
+  for (int64_t i = 0; i < q.N; ++i) {
+    const T* s = x + (i * q.C + c) * q.S;
+    total += one_sum<T>(q.S, [&](int64_t k) { return s[k]; });
+  }
+  const T m = static_cast<T>(total / n);
+  double shift = 0;                           // the mean's rounding error is taken out again
+  for (int64_t i = 0; i < q.N; ++i) {
+    const T* s = x + (i * q.C + c) * q.S;
+    two_sums<T>(q.S, [&](int64_t k, T* a, T* b) { const T d = s[k] - m; *a = d * d, *b = d; }, &sq, &shift);
+  }
+  *mean = total / n;
+  *squares = sq - shift * shift / n;
+}
+
+template <class T>
 void channel_moments(const Channels& q, const T* x, double* mean, double* squares) {
   const double n = static_cast<double>(q.N * q.S);
   if (q.S == 1) {
@@ -99,26 +117,28 @@ void channel_moments(const Channels& q, const T* x, double* mean, double* square
     });
     return;
   }
-  q.each([&](int64_t c) {
-    double total = 0, sq = 0;
-    for (int64_t i = 0; i < q.N; ++i) {
-      const T* s = x + (i * q.C + c) * q.S;
-      total += one_sum<T>(q.S, [&](int64_t k) { return s[k]; });
-    }
-    const T m = static_cast<T>(total / n);
-    double shift = 0;                         // the mean's rounding error is taken out again
-    for (int64_t i = 0; i < q.N; ++i) {
-      const T* s = x + (i * q.C + c) * q.S;
-      two_sums<T>(q.S, [&](int64_t k, T* a, T* b) { const T d = s[k] - m; *a = d * d, *b = d; }, &sq, &shift);
-    }
-    mean[c] = total / n;
-    squares[c] = sq - shift * shift / n;
-  });
+  q.each([&](int64_t c) { one_channel_moments<T>(q, x, c, mean + c, squares + c); });
 }
 
-// y = (x - mean) * rstd * w + b
 template <class T>
-void channel_affine(const Channels& q, const T* x, const T* w, const T* b, const T* mean, const T* rstd, T* y) {
+inline T affine(T x, T mean, T scale, T shift) { return (x - mean) * scale + shift; }
+
+template <class T>
+inline T rectified(T x) { return x < T(0) ? T(0) : x; }
+
+// y = (x - mean) * rstd * w + b for channel c, then relu if asked for
+template <class T>
+void one_channel_affine(const Channels& q, const T* x, int64_t c, T scale, T m, T shift, bool relu, T* y) {
+  for (int64_t i = 0; i < q.N; ++i) {
+    const T* s = x + (i * q.C + c) * q.S;
+    T* o = y + (i * q.C + c) * q.S;
+    if (relu) for (int64_t k = 0; k < q.S; ++k) o[k] = rectified(affine(s[k], m, scale, shift));
+    else for (int64_t k = 0; k < q.S; ++k) o[k] = affine(s[k], m, scale, shift);
+  }
+}
+
+template <class T>
+void channel_affine(const Channels& q, const T* x, const T* w, const T* b, const T* mean, const T* rstd, bool relu, T* y) {
   if (q.S == 1) {
     q.strips([&](int64_t c0, int64_t n) {
       T scale[Channels::kStrip], m[Channels::kStrip], shift[Channels::kStrip];
@@ -128,17 +148,15 @@ void channel_affine(const Channels& q, const T* x, const T* w, const T* b, const
         shift[j] = b ? b[c0 + j] : T(0);
       }
       for (int64_t i = 0; i < q.N; ++i)
-        for (int64_t j = 0; j < n; ++j) y[i * q.C + c0 + j] = (x[i * q.C + c0 + j] - m[j]) * scale[j] + shift[j];
+        for (int64_t j = 0; j < n; ++j) {
+          const T v = affine(x[i * q.C + c0 + j], m[j], scale[j], shift[j]);
+          y[i * q.C + c0 + j] = relu ? rectified(v) : v;
+        }
     });
     return;
   }
   q.each([&](int64_t c) {
-    const T scale = w ? rstd[c] * w[c] : rstd[c], m = mean[c], shift = b ? b[c] : T(0);
-    for (int64_t i = 0; i < q.N; ++i) {
-      const T* s = x + (i * q.C + c) * q.S;
-      T* o = y + (i * q.C + c) * q.S;
-      for (int64_t k = 0; k < q.S; ++k) o[k] = (s[k] - m) * scale + shift;
-    }
+    one_channel_affine<T>(q, x, c, w ? rstd[c] * w[c] : rstd[c], mean[c], b ? b[c] : T(0), relu, y);
   });
 }
 
@@ -147,22 +165,34 @@ const T* maybe(const Array* a) {
   return a ? a->ptr<T>() : nullptr;
 }
 
-// batch_norm(x, w, b; eps) -> y, mean, rstd, variance (unbiased, for the running one)
+// batch_norm(x, w, b; eps, relu = 0) -> y, mean, rstd, variance (unbiased, for the running one). With `relu`, y is relu of it.
 void batch_norm_run(const Call& c) {
   const Array& x = *c.in[0];
   floating(x.dtype, "batch_norm", [&](auto z) {
     using T = decltype(z);
     const Channels q(x);
     T *mean = c.out[1]->ptr<T>(), *rstd = c.out[2]->ptr<T>(), *var = c.out[3]->ptr<T>();
-    Scratch<double> mu(q.C), squares(q.C);
-    channel_moments<T>(q, x.ptr<T>(), mu, squares);
+    const T *w = maybe<T>(c.in[1]), *b = maybe<T>(c.in[2]);
+    const bool relu = c.nnum > 1 && c.inum(1);
     const double n = static_cast<double>(q.N * q.S);
-    for (int64_t i = 0; i < q.C; ++i) {
-      mean[i] = static_cast<T>(mu[i]);
-      rstd[i] = static_cast<T>(1.0 / std::sqrt(squares[i] / n + c.fnum(0)));
-      var[i] = static_cast<T>(squares[i] / (n - 1));
+    auto finish = [&](int64_t i, double mu, double squares) {
+      mean[i] = static_cast<T>(mu);
+      rstd[i] = static_cast<T>(1.0 / std::sqrt(squares / n + c.fnum(0)));
+      var[i] = static_cast<T>(squares / (n - 1));
+    };
+    if (q.S == 1) {
+      Scratch<double> mu(q.C), squares(q.C);
+      channel_moments<T>(q, x.ptr<T>(), mu, squares);
+      for (int64_t i = 0; i < q.C; ++i) finish(i, mu[i], squares[i]);
+      channel_affine<T>(q, x.ptr<T>(), w, b, mean, rstd, relu, c.out[0]->ptr<T>());
+      return;
     }
-    channel_affine<T>(q, x.ptr<T>(), maybe<T>(c.in[1]), maybe<T>(c.in[2]), mean, rstd, c.out[0]->ptr<T>());
+    q.each([&](int64_t i) {                   // a channel is still in the cache when it is scaled
+      double mu, squares;
+      one_channel_moments<T>(q, x.ptr<T>(), i, &mu, &squares);
+      finish(i, mu, squares);
+      one_channel_affine<T>(q, x.ptr<T>(), i, w ? rstd[i] * w[i] : rstd[i], mean[i], b ? b[i] : T(0), relu, c.out[0]->ptr<T>());
+    });
   });
 }
 RL_KERNEL(batch_norm, 4, nullptr, batch_norm_run)
@@ -174,7 +204,7 @@ void batch_norm_eval_run(const Call& c) {
   floating(c.out[0]->dtype, "batch_norm", [&](auto z) {
     using T = decltype(z);
     channel_affine<T>(Channels(*c.in[0]), c.in[0]->ptr<T>(), maybe<T>(c.in[1]), maybe<T>(c.in[2]), c.in[3]->ptr<T>(),
-                      c.in[4]->ptr<T>(), c.out[0]->ptr<T>());
+                      c.in[4]->ptr<T>(), false, c.out[0]->ptr<T>());
   });
 }
 RL_KERNEL(batch_norm_eval, 1, same_infer, batch_norm_eval_run)
@@ -192,6 +222,8 @@ void running_stats_run(const Call& c) {
 RL_KERNEL(running_stats, 1, nullptr, running_stats_run)
 
 // batch_norm_backward(g, x, w, mean, rstd; training) -> dx, dw, db
+// batch_norm_backward(g, x, w, mean, rstd, b; training, 1): of relu(batch_norm(x)); whether relu let an element pass is
+// computed again from x, which has to be read anyway.
 void batch_norm_backward_infer(const Call& c, Meta* m) {
   m[0].like(*c.in[1]);
   m[1].like(*c.in[3]);
@@ -199,12 +231,12 @@ void batch_norm_backward_infer(const Call& c, Meta* m) {
 }
 
 void batch_norm_backward_run(const Call& c) {
-  const bool training = c.inum(0);
+  const bool training = c.inum(0), relu = c.nnum > 1 && c.inum(1);
   const Channels q(*c.in[1]);
   floating(c.in[1]->dtype, "batch_norm_backward", [&](auto z) {
     using T = decltype(z);
     const T *g = c.in[0]->ptr<T>(), *x = c.in[1]->ptr<T>(), *w = maybe<T>(c.in[2]);
-    const T *mean = c.in[3]->ptr<T>(), *rstd = c.in[4]->ptr<T>();
+    const T *mean = c.in[3]->ptr<T>(), *rstd = c.in[4]->ptr<T>(), *b = relu ? maybe<T>(c.in[5]) : nullptr;
     T *dx = c.out[0]->ptr<T>(), *dw = c.out[1]->ptr<T>(), *db = c.out[2]->ptr<T>();
     const double n = static_cast<double>(q.N * q.S);
     if (n == 0) {
@@ -217,16 +249,22 @@ void batch_norm_backward_run(const Call& c) {
       q.strips([&](int64_t c0, int64_t width) {
         constexpr int64_t kStrip = Channels::kStrip;
         double sg[kStrip] = {}, sx[kStrip] = {};
-        T mu[kStrip], rs[kStrip], scale[kStrip], ag[kStrip], ax[kStrip];
-        for (int64_t j = 0; j < width; ++j) mu[j] = mean[c0 + j], rs[j] = rstd[c0 + j];
+        T mu[kStrip], rs[kStrip], scale[kStrip], shift[kStrip], ag[kStrip], ax[kStrip];
+        for (int64_t j = 0; j < width; ++j) {
+          mu[j] = mean[c0 + j], rs[j] = rstd[c0 + j];
+          scale[j] = w ? rs[j] * w[c0 + j] : rs[j];
+          shift[j] = b ? b[c0 + j] : T(0);
+        }
+        auto passed = [&](int64_t k, int64_t j) {
+          return !relu || affine(x[k], mu[j], scale[j], shift[j]) > T(0) ? g[k] : T(0);
+        };
         for (int64_t i = 0; i < q.N; ++i)
           for (int64_t j = 0; j < width; ++j) {
             const int64_t k = i * q.C + c0 + j;
-            sg[j] += g[k];
-            sx[j] += static_cast<double>(g[k] * ((x[k] - mu[j]) * rs[j]));
+            sg[j] += passed(k, j);
+            sx[j] += static_cast<double>(passed(k, j) * ((x[k] - mu[j]) * rs[j]));
           }
         for (int64_t j = 0; j < width; ++j) {
-          scale[j] = w ? rs[j] * w[c0 + j] : rs[j];
           ag[j] = training ? static_cast<T>(sg[j] / n) : T(0);
           ax[j] = training ? static_cast<T>(sx[j] / n) : T(0);
           dw[c0 + j] = static_cast<T>(sx[j]);
@@ -235,26 +273,37 @@ void batch_norm_backward_run(const Call& c) {
         for (int64_t i = 0; i < q.N; ++i)
           for (int64_t j = 0; j < width; ++j) {
             const int64_t k = i * q.C + c0 + j;
-            dx[k] = scale[j] * (g[k] - ag[j] - (x[k] - mu[j]) * rs[j] * ax[j]);
+            dx[k] = scale[j] * (passed(k, j) - ag[j] - (x[k] - mu[j]) * rs[j] * ax[j]);
           }
       });
       return;
     }
     q.each([&](int64_t ch) {
-      const T mu = mean[ch], rs = rstd[ch];
+      const T mu = mean[ch], rs = rstd[ch], scale = w ? rs * w[ch] : rs, shift = b ? b[ch] : T(0);
       double sg = 0, sx = 0;
       for (int64_t i = 0; i < q.N; ++i) {
-        const int64_t at = (i * q.C + ch) * q.S;
-        two_sums<T>(q.S, [&](int64_t k, T* a, T* b) { *a = g[at + k], *b = g[at + k] * (x[at + k] - mu); }, &sg, &sx);
+        const T *gi = g + (i * q.C + ch) * q.S, *xi = x + (i * q.C + ch) * q.S;
+        if (relu)
+          two_sums<T>(q.S, [&](int64_t k, T* first, T* second) {
+            const T p = affine(xi[k], mu, scale, shift) > T(0) ? gi[k] : T(0);
+            *first = p, *second = p * (xi[k] - mu);
+          }, &sg, &sx);
+        else
+          two_sums<T>(q.S, [&](int64_t k, T* first, T* second) { *first = gi[k], *second = gi[k] * (xi[k] - mu); }, &sg, &sx);
       }
       sx *= rs;
       dw[ch] = static_cast<T>(sx);
       db[ch] = static_cast<T>(sg);
-      const T scale = w ? rs * w[ch] : rs;
       const T ag = training ? static_cast<T>(sg / n) : T(0), ax = training ? static_cast<T>(sx / n) * rs : T(0);
       for (int64_t i = 0; i < q.N; ++i) {
         const int64_t at = (i * q.C + ch) * q.S;
-        for (int64_t k = at; k < at + q.S; ++k) dx[k] = scale * (g[k] - ag - (x[k] - mu) * ax);
+        if (relu)
+          for (int64_t k = at; k < at + q.S; ++k) {
+            const T p = affine(x[k], mu, scale, shift) > T(0) ? g[k] : T(0);
+            dx[k] = scale * (p - ag - (x[k] - mu) * ax);
+          }
+        else
+          for (int64_t k = at; k < at + q.S; ++k) dx[k] = scale * (g[k] - ag - (x[k] - mu) * ax);
       }
     });
   });

@@ -9,7 +9,7 @@ from ._kernels import available_isas, isa
 from ._version import __version__
 
 __all__ = ["show_config", "get_num_threads", "set_num_threads", "get_num_interop_threads", "set_num_interop_threads",
-           "use_deterministic_algorithms", "are_deterministic_algorithms_enabled"]  # fmt: skip
+           "set_flush_denormal", "use_deterministic_algorithms", "are_deterministic_algorithms_enabled"]  # fmt: skip
 
 _INSTRUCTIONS = {"base": "x86-64 baseline (SSE2)", "v3": "x86-64-v3 (AVX2, FMA)", "v4": "x86-64-v4 (AVX-512)"}
 
@@ -34,6 +34,15 @@ def show_config() -> str:
         f"kernels: {names[isa]}; built: {', '.join(available_isas())} (RUSHLIGHT_ISA caps the choice)\n"
         f"threads: {get_num_threads()} (RUSHLIGHT_NUM_THREADS, OMP_NUM_THREADS or set_num_threads)\n"
     )
+
+
+def set_flush_denormal(mode: bool) -> bool:
+    """Whether kernels take numbers too small to be normal (below 1.2e-38 in float32) as zeros. Here they do by default,
+    in PyTorch they do not. Returns False where the CPU cannot.
+
+    Reference: https://docs.pytorch.org/docs/stable/generated/torch.set_flush_denormal.html
+    """
+    return _native.set_flush_denormal(bool(mode))
 
 
 def get_num_threads() -> int:

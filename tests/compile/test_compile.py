@@ -365,8 +365,20 @@ class Counter:
     n = 0
 
 
+class Counting(nn.Linear):
+    """Counts its calls in an attribute of the class."""
+
+    calls = 0
+
+    def forward(self, x):
+        Counting.calls += 1
+        return super().forward(x) * Counting.calls
+
+
 def _refusals():
     counter, kept = Counter(), []
+    torch.manual_seed(4)
+    counting_layer = Counting(4, 4)
 
     def item(model, x):
         y = model(x)
@@ -397,6 +409,9 @@ def _refusals():
         counter.n += 1
         return model(x) * counter.n
 
+    def class_counting(model, x):
+        return counting_layer(model(x))
+
     def hooked(model, x):
         handle = model[0].register_forward_hook(lambda m, a, out: out * 2)
         try:
@@ -417,6 +432,7 @@ def _refusals():
         (numpy_random, "Python's or NumPy's random numbers"),
         (appending, "kept outside of it|returns a tensor twice"),
         (counting, "does not do the same at every call|keeps changing|ever new"),
+        (class_counting, "does not do the same at every call|keeps changing"),
         (hooked, "a hook of Linear ran"),
         (indices, "read from a tensor"),
     ]
@@ -433,7 +449,7 @@ def test_what_cannot_be_repeated_runs_as_it_is(fn, why):
     def results(f):
         random.seed(3)
         np.random.seed(3)
-        Counter.n = 0
+        Counter.n = Counting.calls = 0
         for cell in fn.__closure__ or ():
             if isinstance(cell.cell_contents, Counter):
                 cell.cell_contents.n = 0

@@ -81,6 +81,15 @@ class Reach:
             # A module's own methods are guarded through its state; what they reach outside is not followed into our code.
             for m in value.modules():
                 self.function(type(m).forward, f"{name}.forward")
+        elif isinstance(value, types.ModuleType):
+            if _foreign(getattr(value, "__file__", None) or ""):
+                self.attributes(value, name, names)
+        elif isinstance(value, type):
+            if _foreign(getattr(sys.modules.get(value.__module__), "__file__", None) or ""):
+                for key in names:
+                    found = vars(value).get(key)
+                    if _plain(found) and key in vars(value):
+                        self.guards.add(_native.GUARD_ATTRIBUTE, value, key, found, f"{name}.{key} has changed")
         elif isinstance(value, types.MethodType):
             self.value(value.__self__, f"{name}.__self__", _names(value.__func__))
             self.function(value.__func__, name)
@@ -99,7 +108,7 @@ class Reach:
             self.attributes(value, name, names)
 
     def _is_users(self, value):
-        if isinstance(value, (type, types.ModuleType, Tensor)) or not hasattr(value, "__dict__"):
+        if isinstance(value, Tensor) or not hasattr(value, "__dict__"):
             return False
         origin = sys.modules.get(type(value).__module__)
         return _foreign(getattr(origin, "__file__", None) or "")
@@ -135,8 +144,6 @@ class Reach:
         for key in names:
             if key in fn.__globals__:
                 value = fn.__globals__[key]
-                if isinstance(value, types.ModuleType):
-                    continue
                 self.guards.item(fn.__globals__, key, f"the global {key!r} has changed")
                 self.value(value, key, names)
         for key, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):

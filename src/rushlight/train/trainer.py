@@ -19,6 +19,7 @@ import numpy as np
 from .. import nn
 from .._random import get_rng_state, manual_seed, set_rng_state
 from ..autograd.grad_mode import no_grad
+from ..compiler import compile as compiled
 from ..nn.utils import clip_grad_norm_, clip_grad_value_, get_total_norm
 from ..serialization import load, save
 
@@ -125,6 +126,7 @@ class Trainer:
         keep_best: "loss" or "accuracy" of the validation set (of the training set if there is none).
         seed: given to `manual_seed` when a fresh `fit` starts; None leaves the generator alone.
         extra: plain values that are stored in every checkpoint.
+        compile: record the step and repeat it natively (see `rushlight.compile`), with the same bits.
 
     Example:
         trainer = Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters(), 0.1), loader, epochs=5)
@@ -147,6 +149,7 @@ class Trainer:
     callbacks: list = field(default_factory=list)
     extra: dict = field(default_factory=dict)
     history: list = field(default_factory=list)
+    compile: bool = True
 
     def __post_init__(self):
         self.run_dir = Path(self.run_dir) if self.run_dir is not None else None
@@ -154,6 +157,7 @@ class Trainer:
         self._sums, self._epoch_rng = _Sums(), None
         self._stop = self._in_step = False
         self.best: float | None = None
+        self._update = compiled(update, disable=not self.compile)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -214,19 +218,8 @@ class Trainer:
 
     def _step(self, x, y):
         """One step: (loss, gradient norm before clipping, correct predictions or None)."""
-        self.optimizer.zero_grad()
-        output = self.model(x)
-        loss = self.loss(output, y)
-        loss.backward()
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
-        if self.clip_norm is not None:
-            norm = float(clip_grad_norm_(parameters, self.clip_norm))
-        else:
-            norm = float(get_total_norm([p.grad for p in parameters]))
-        if self.clip_value is not None:
-            clip_grad_value_(parameters, self.clip_value)
-        self.optimizer.step()
-        return float(loss), norm, _correct(output, y)
+        loss, norm, output = self._update(self.model, self.loss, self.optimizer, self.clip_norm, self.clip_value, x, y)
+        return float(loss), float(norm), _correct(output, y)
 
     def _finish_epoch(self, epoch):
         sums = self._sums
@@ -354,6 +347,20 @@ class Trainer:
         self._sums, self._epoch_rng = _Sums(**state["sums"]), state["epoch_rng"]
         self.history[:] = [EpochRecord(**r) for r in state["history"]]
         set_rng_state(state["rng"])
+
+
+def update(model, loss, optimizer, clip_norm, clip_value, x, y):
+    """One training step: (loss, gradient norm before clipping, output)."""
+    optimizer.zero_grad()
+    output = model(x)
+    value = loss(output, y)
+    value.backward()
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    norm = get_total_norm([p.grad for p in parameters]) if clip_norm is None else clip_grad_norm_(parameters, clip_norm)
+    if clip_value is not None:
+        clip_grad_value_(parameters, clip_value)
+    optimizer.step()
+    return value.detach(), norm, output.detach()
 
 
 def _correct(output, y):
