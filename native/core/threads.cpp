@@ -6,7 +6,9 @@
 // Note [Busy neighbours]
 // The caller works too, and waits only for chunks that a worker has already begun. If the machine is busy
 // and no worker wakes in time, the caller does everything itself. Workers spin for a few microseconds
-// after a job (the next kernel of a training step is usually that close) and then sleep.
+// after a job (the next kernel of a training step is usually that close) and then sleep. A worker that was
+// stopped in the middle of a chunk, because another process got its CPU, makes the caller wait for a time
+// slice; after such a wait the caller works alone for a while.
 #include "threads.h"
 
 #include "denormals.h"
@@ -86,7 +88,8 @@ class Pool {
 
   void run(int64_t chunks, void (*fn)(void*, int64_t), void* ctx) {
     // One parallel region at a time; a nested or concurrent one runs serially, with the same chunks.
-    if (size() == 1 || inside_ || !caller_.try_lock()) {
+    const auto start = Clock::now();
+    if (size() == 1 || inside_ || start.time_since_epoch().count() < alone_until_.load(std::memory_order_relaxed) || !caller_.try_lock()) {
       for (int64_t i = 0; i < chunks; ++i) fn(ctx, i);
       return;
     }
@@ -100,16 +103,17 @@ class Pool {
       epoch_.fetch_add(1, std::memory_order_release);
     }
     if (sleepers_.load(std::memory_order_acquire) > 0) wake_.notify_all();
-    work(job);
+    const int64_t mine = work(job);
     {
       std::lock_guard<std::mutex> lock(mutex_);
       job_ = nullptr;                        // no worker can join from here on
     }
     int spins = 0;
-    while (job.done.load(std::memory_order_acquire) < chunks || job.users.load(std::memory_order_acquire) > 0) {
-      if (++spins < 2000) relax();
-      else std::this_thread::yield();
-    }
+    auto finished = [&] {
+      return job.done.load(std::memory_order_acquire) == chunks && job.users.load(std::memory_order_acquire) == 0;
+    };
+    while (!finished() && ++spins < kSpins) relax();
+    if (spins == kSpins) wait(finished, mine ? (Clock::now() - start) / mine : Clock::duration::max());
     inside_ = false;
     if (job.error) std::rethrow_exception(job.error);
   }
@@ -121,7 +125,22 @@ class Pool {
 #endif
   }
 
-  static void work(Job& job) {
+  using Clock = std::chrono::steady_clock;
+  static constexpr int kSpins = 2000;
+
+  // Waits for the workers' last chunks, which should take about as long as one of the caller's own.
+  template <class F>
+  void wait(const F& finished, Clock::duration per_chunk) {
+    const auto from = Clock::now();
+    while (!finished()) std::this_thread::yield();
+    if (per_chunk == Clock::duration::max()) return;
+    const auto now = Clock::now();
+    if (now - from > 4 * per_chunk + std::chrono::microseconds(200))
+      alone_until_.store((now + std::chrono::milliseconds(10)).time_since_epoch().count(), std::memory_order_relaxed);
+  }
+
+  // Takes chunks until none is left; how many it took.
+  static int64_t work(Job& job) {
     FlushDenormals flush;
     int64_t i, mine = 0;
     while ((i = job.next.fetch_add(1, std::memory_order_relaxed)) < job.chunks) {
@@ -133,6 +152,7 @@ class Pool {
       ++mine;
     }
     if (mine) job.done.fetch_add(mine, std::memory_order_release);
+    return mine;
   }
 
   void start_workers() {
@@ -181,6 +201,7 @@ class Pool {
   std::atomic<uint64_t> epoch_{0};
   std::atomic<int> sleepers_{0};
   Job* job_ = nullptr;
+  std::atomic<Clock::rep> alone_until_{0};   // other processes have taken the workers' CPUs: only the caller works
   bool stopping_ = false;
   int size_ = 0;
   static thread_local bool inside_;
