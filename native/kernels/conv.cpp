@@ -5,6 +5,7 @@
 //     conv_weight(x, g)      the transpose in w
 //
 // Numbers: stride, pad, dil (one per spatial dimension), groups, then the spatial size of the result.
+#include "conv_depthwise.h"
 #include "conv_geometry.h"
 #include "winograd_conv.h"
 
@@ -51,21 +52,6 @@ struct Products {
       for (int64_t r = 0; r < M; ++r)
         for (int64_t row = 0; row < px.images * px.n[0] * px.n[1]; ++row)
           for (int64_t x = 0; x < px.n[2]; ++x) out[r * dst_plane + px.target(row) + x * px.write[2]] = b ? b[r] : T(0);
-    } else if (is_direct()) {
-      for (int64_t r = 0; r < M;) {
-        const T *v = w + r * f.K, *add = b ? b + r : nullptr;
-        T* o = out + r * dst_plane;
-        if (M - r >= 6) {
-          direct<T, 6>(v, padded, f.offsets, f.K, px, add, o, dst_plane);
-          r += 6;
-        } else if (M - r >= 3) {
-          direct<T, 3>(v, padded, f.offsets, f.K, px, add, o, dst_plane);
-          r += 3;
-        } else {
-          direct<T, 1>(v, padded, f.offsets, f.K, px, add, o, dst_plane);
-          r += 1;
-        }
-      }
     } else {
       product<T>(PanelShape(M, f.K), w, padded, f.offsets, px, b, out, dst_plane, p0, p1, j0, j1);
     }
@@ -93,17 +79,56 @@ struct Products {
   void by_image(int64_t work, int64_t items, int64_t size) const {
     const int64_t per = std::max<int64_t>(1, kJobWork / work);
     parallel_for((items + per - 1) / per, [&](int64_t job) {
+      const int64_t i0 = job * per, i1 = std::min(items, i0 + per);
+      if (is_direct()) return direct_images(i0, i1, size);
       Scratch<T> padded(size);
-      for (int64_t i = job * per; i < std::min(items, (job + 1) * per); ++i) {
+      for (int64_t i = i0; i < i1; ++i) {
         pad.fill(src + i * Ks * src_plane, Ks, padded);
         for (int64_t f = 0; f < nphases; ++f) {
-          const Pixels& px = phases[f].px;
-          const int64_t total = px.total(), step = is_direct() || phases[f].K == 0 ? total : block();
+          const int64_t total = phases[f].px.total(), step = phases[f].K == 0 ? total : block();
           for (int64_t j = 0; j < total; j += step)
-            rows(phases[f], px, i / G, i % G, padded, 0, PanelShape(M, phases[f].K).panels, j, std::min(total, j + step));
+            rows(phases[f], phases[f].px, i / G, i % G, padded, 0, PanelShape(M, phases[f].K).panels, j, std::min(total, j + step));
         }
       }
     });
+  }
+
+  // Small images go through each stage several at a time: a load that covers several stores waits for them.
+  void direct_images(int64_t i0, int64_t i1, int64_t size) const {
+    const int64_t parts = (M + kDirectRows - 1) / kDirectRows, step = (M + parts - 1) / parts;
+    int64_t vectors = 0;
+    for (int64_t f = 0; f < nphases; ++f) {
+      const Pixels& px = phases[f].px;
+      const DirectShape<T> shape(px.n[1], px.n[2], px.read[1]);
+      if (shape.run) vectors = std::max(vectors, px.n[0] * shape.vectors);
+    }
+    const int64_t run = step * vectors * Simd<T>::lanes;
+    const int64_t batch = std::min(i1 - i0, std::max<int64_t>(1, std::min<int64_t>(8, 6144 / (size + run))));
+    Scratch<T> padded(batch * size), runs(batch * run);
+    for (int64_t i = i0; i < i1; i += batch) {
+      const int64_t n = std::min(batch, i1 - i);
+      for (int64_t b = 0; b < n; ++b) pad.fill(src + (i + b) * Ks * src_plane, Ks, padded + b * size);
+      for (int64_t f = 0; f < nphases; ++f) {
+        const Phase<T>& phase = phases[f];
+        const Pixels& px = phase.px;
+        if (phase.K == 0) {
+          for (int64_t b = 0; b < n; ++b) rows(phase, px, (i + b) / G, (i + b) % G, nullptr, 0, 0, 0, 0);
+          continue;
+        }
+        for (int64_t r = 0; r < M; r += step) {
+          const int64_t count = std::min(step, M - r);
+          for (int64_t b = 0; b < n; ++b) {
+            const int64_t g = (i + b) % G;
+            direct<T, kDirectRows>(static_cast<int>(count), phase.weights + g * weight_size(phase) + r * phase.K, padded + b * size,
+                                   phase.offsets, phase.K, px, bias ? bias + g * M + r : nullptr,
+                                   dst + ((i + b) * M + r) * dst_plane, dst_plane, runs + b * run);
+          }
+          if (!DirectShape<T>(px.n[1], px.n[2], px.read[1]).run) continue;
+          for (int64_t b = 0; b < n; ++b)
+            direct_out<T>(count, runs + b * run, px, dst + ((i + b) * M + r) * dst_plane, dst_plane);
+        }
+      }
+    }
   }
 
   // `count` images from n0 on are padded at once; jobs are blocks of pixels and, if these are few, of rows.
@@ -166,14 +191,16 @@ bool winograd_forward(const ConvGeometry& q, const float* x, const float* w, con
 template <class T>
 void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   if (q.N == 0 || q.O == 0 || q.out_pixels() == 0) return;
-  if constexpr (sizeof(T) == 4)
+  if constexpr (sizeof(T) == 4) {
+    if (Depthwise::fits(q)) return Depthwise(q).forward(x, w, b, y);
     if (winograd_forward<3>(q, x, w, b, y) || winograd_forward<5>(q, x, w, b, y)) return;
+  }
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Cg(), p.M = q.Og();
   p.src = x, p.dst = y, p.bias = b;
   p.src_plane = q.in_pixels(), p.dst_plane = q.out_pixels();
   p.pad = padded_input<T>(q);
-  p.unpacked = better_direct<T>(p.M, q.out[2], q.N * q.G);
+  p.unpacked = better_direct<T>(p.M, q.out[1], q.out[2], p.pad.pitch(), q.N * q.G);
   Phase<T> f;
   f.px = output_pixels(q, p.pad);
   f.taps = q.taps();
@@ -226,13 +253,14 @@ bool winograd_transpose(const ConvGeometry& q, const float* g, const float* w, c
 template <class T>
 void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) {
   if (q.N == 0 || q.C == 0 || q.in_pixels() == 0) return;
-  if constexpr (sizeof(T) == 4)
+  if constexpr (sizeof(T) == 4) {
+    if (Depthwise::fits(q)) return Depthwise(q).transpose(g, w, b, x);
     if (winograd_transpose<3>(q, g, w, b, x) || winograd_transpose<5>(q, g, w, b, x)) return;
+  }
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Og(), p.M = q.Cg();
   p.src = g, p.dst = x, p.bias = b;
   p.src_plane = q.out_pixels(), p.dst_plane = q.in_pixels();
-  p.unpacked = better_direct<T>(p.M, q.in[2] / q.stride[2], q.N * q.G);
   int64_t lead[3];
   for (int d = 0; d < 3; ++d) {
     lead[d] = (q.k[d] - 1) * q.dil[d] / q.stride[d];
@@ -240,7 +268,9 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
     p.pad.front[d] = lead[d];
     p.pad.full[d] = (q.in[d] - 1 + q.pad[d]) / q.stride[d] + lead[d] + 1;
   }
-  p.pad.phases = 1;
+  p.pad.steps[0] = p.pad.steps[1] = 1;
+  p.unpacked = better_direct<T>(p.M, (q.in[1] + q.stride[1] - 1) / q.stride[1], (q.in[2] + q.stride[2] - 1) / q.stride[2],
+                                p.pad.pitch(), q.N * q.G);
   const int64_t all = q.taps();
   Scratch<Phase<T>> phases(q.stride[0] * q.stride[1] * q.stride[2]);
   Scratch<int64_t> offsets(p.Ks * all), from(p.Ks * all), taps(all);
@@ -256,7 +286,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
         Phase<T>& f = phases[p.nphases++];
         f.px = Pixels();
         f.px.n[0] = z.count, f.px.n[1] = y.count, f.px.n[2] = v.count;
-        f.px.read[0] = p.pad.plane(), f.px.read[1] = p.pad.row();
+        f.px.read[0] = p.pad.plane(), f.px.read[1] = p.pad.pitch();
         f.px.base = p.pad.at(z.q + lead[0], y.q + lead[1], v.q + lead[2]);
         f.px.write[0] = q.stride[0] * q.in[1] * q.in[2];
         f.px.write[1] = q.stride[1] * q.in[2];
@@ -268,7 +298,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
           const int64_t tz = t / (q.k[1] * q.k[2]) * q.dil[0], ty = t / q.k[2] % q.k[1] * q.dil[1], tx = t % q.k[2] * q.dil[2];
           if (tz % q.stride[0] != rz || ty % q.stride[1] != ry || tx % q.stride[2] != rx) continue;
           taps[f.taps] = t;
-          f.offsets[f.taps++] = -(tz / q.stride[0] * p.pad.plane() + ty / q.stride[1] * p.pad.row() + tx / q.stride[2]);
+          f.offsets[f.taps++] = -(tz / q.stride[0] * p.pad.plane() + ty / q.stride[1] * p.pad.pitch() + tx / q.stride[2]);
         }
         for (int64_t o = 1; o < p.Ks; ++o)
           for (int64_t t = 0; t < f.taps; ++t) f.offsets[o * f.taps + t] = f.offsets[t] + o * p.pad.channel();

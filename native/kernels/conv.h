@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "window.h"
+#include "channels.h"
 
 namespace rl {
 namespace {
@@ -36,88 +36,58 @@ struct ConvGeometry {
 constexpr int64_t kTapBlock = 192;           // of K: a panel of pixels and one of weights stay in L1
 constexpr int64_t kSlack = 64;                // elements that vector copies may read or write past an end
 
-// A padded copy of some channels: (channel, z, y, phase, q) with x = q * phases + phase.
+// A padded copy of some channels: (channel, z, phase of y, phase of x, y / steps, x / steps), so that the pixels of one tap
+// are `pitch` apart from row to row, whatever the stride.
 template <class T>
 struct Padded {
   int64_t size[3];                            // source: depth, height, width
   int64_t front[3];                           // zeros before
   int64_t full[3];                            // padded sizes
-  int64_t phases;                             // interleaved columns per row
+  int64_t steps[2];                           // phases of y and x
 
-  int64_t phase_pitch() const { return (full[2] + phases - 1) / phases; }
-  int64_t row() const { return phases * phase_pitch(); }
-  int64_t plane() const { return full[1] * row(); }
+  int64_t pitch() const { return (full[2] + steps[1] - 1) / steps[1]; }
+  int64_t phase() const { return (full[1] + steps[0] - 1) / steps[0] * pitch(); }
+  int64_t plane() const { return steps[0] * steps[1] * phase(); }
   int64_t channel() const { return full[0] * plane(); }
   int64_t at(int64_t z, int64_t y, int64_t x) const {
-    return z * plane() + y * row() + x % phases * phase_pitch() + x / phases;
+    return z * plane() + (y % steps[0] * steps[1] + x % steps[1]) * phase() + y / steps[0] * pitch() + x / steps[1];
   }
 
-  static constexpr int64_t kLine = 1024;
-
-  // One row into even and odd columns, through a padded line.
-  void split_row(const T* s, T* dst, int64_t per) const {
-    constexpr int L = Simd<T>::lanes;
-    using V = typename Simd<T>::vec;
-    using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
-    typedef I Index __attribute__((vector_size(kVectorBytes)));
-    T line[kLine + 4 * L];
-    const int64_t left = std::min(front[2], 2 * per), n = std::max<int64_t>(0, std::min(size[2], 2 * per - left));
-    for (int64_t i = 0; i < left; ++i) line[i] = T(0);
-    copy_run(line + left, s, n);
-    for (int64_t i = left + n; i < 2 * per; ++i) line[i] = T(0);
-    Index even, odd;
-    for (int i = 0; i < L; ++i) even[i] = 2 * i, odd[i] = 2 * i + 1;
-    for (int r = 0; r < 2; ++r)
-      for (int64_t q = 0; q < per; q += L) {
-        const V a = Simd<T>::load(line + 2 * q), b = Simd<T>::load(line + 2 * q + L);
-        const V v = __builtin_shuffle(a, b, r ? odd : even);
-        if (q + L <= per) {
-          Simd<T>::store(dst + r * per + q, v);
-          continue;
-        }
-        T tail[L];                            // other threads may have filled what follows
-        Simd<T>::store(tail, v);
-        copy_run(dst + r * per + q, tail, per - q);
-      }
+  void fill_row(const T* s, T* dst) const {
+    const int64_t W = size[2], n = steps[1], per = pitch(), apart = phase();
+    if (n == 1) {
+      const int64_t left = std::min(front[2], per), width = std::max<int64_t>(0, std::min(W, per - left));
+      set_run(dst, T(0), left);
+      copy_run(dst + left, s, width);
+      return set_run(dst + left + width, T(0), per - left - width);
+    }
+    if (n == 2) return split_row(s, W, front[2], per, T(0), dst, dst + apart);
+    for (int64_t r = 0; r < n; ++r) {
+      T* d = dst + r * apart;
+      // Columns q whose source q * n + r - front is inside [0, W).
+      const int64_t lo = std::min(per, std::max<int64_t>(0, (front[2] - r + n - 1) / n));
+      const int64_t hi = std::max(lo, std::min(per, (W + front[2] - r + n - 1) / n));
+      const T* from = s + r - front[2];
+      for (int64_t q = 0; q < lo; ++q) d[q] = T(0);
+      for (int64_t q = lo; q < hi; ++q) d[q] = from[q * n];
+      for (int64_t q = hi; q < per; ++q) d[q] = T(0);
+    }
   }
 
   void fill(const T* src, int64_t channels, T* dst) const {
-    const int64_t W = size[2], pitch = row(), per = phase_pitch();
-    for (int64_t c = 0; c < channels; ++c, src += size[0] * size[1] * W) {
-      for (int64_t z = 0; z < full[0]; ++z) {
+    const int64_t per = pitch(), apart = phase();
+    for (int64_t c = 0; c < channels; ++c, src += size[0] * size[1] * size[2]) {
+      for (int64_t z = 0; z < full[0]; ++z, dst += plane()) {
         const int64_t sz = z - front[0];
-        for (int64_t y = 0; y < full[1]; ++y, dst += pitch) {
+        for (int64_t y = 0, rest = 0, line = 0; y < full[1]; ++y, ++rest) {
+          if (rest == steps[0]) rest = 0, ++line;            // y = line * steps + rest
           const int64_t sy = y - front[1];
-          if (sz < 0 || sz >= size[0] || sy < 0 || sy >= size[1]) {
-            std::memset(dst, 0, static_cast<size_t>(pitch) * sizeof(T));
+          T* row = dst + rest * steps[1] * apart + line * per;
+          if (sz >= 0 && sz < size[0] && sy >= 0 && sy < size[1]) {
+            fill_row(src + (sz * size[1] + sy) * size[2], row);
             continue;
           }
-          const T* s = src + (sz * size[1] + sy) * W;
-          if (phases == 1) {
-            const int64_t left = std::min(front[2], pitch), n = std::max<int64_t>(0, std::min(W, pitch - left));
-            for (int64_t i = 0; i < left; ++i) dst[i] = T(0);
-            copy_run(dst + left, s, n);
-            for (int64_t i = left + n; i < pitch; ++i) dst[i] = T(0);
-            continue;
-          }
-          if (phases == 2 && pitch <= kLine) {
-            split_row(s, dst, per);
-            continue;
-          }
-          for (int64_t r = 0; r < phases; ++r) {
-            T* d = dst + r * per;
-            // Columns q whose source q * phases + r - front is inside [0, W).
-            const int64_t lo = std::max<int64_t>(0, (front[2] - r + phases - 1) / phases);
-            const int64_t hi = std::max(lo, std::min(per, (W + front[2] - r + phases - 1) / phases));
-            const T* from = s + r - front[2];
-            for (int64_t q = 0; q < std::min(lo, per); ++q) d[q] = T(0);
-            if (phases == 2) {
-              for (int64_t q = lo; q < hi; ++q) d[q] = from[2 * q];
-            } else {
-              for (int64_t q = lo; q < hi; ++q) d[q] = from[q * phases];
-            }
-            for (int64_t q = hi; q < per; ++q) d[q] = T(0);
-          }
+          for (int64_t r = 0; r < steps[1]; ++r) set_run(row + r * apart, T(0), per);
         }
       }
     }
@@ -157,39 +127,6 @@ struct PanelShape {
   int64_t size() const { return panels * height * K; }
   int64_t at(int64_t k0, int64_t kc, int64_t panel) const { return (k0 * panels + panel * kc) * height; }
 };
-
-// Columns of `s` (rows `pitch` apart) become rows: out[p * lanes + j] = s[j * pitch + p], zero for j >= rows.
-template <class T>
-void transpose_rows(const T* s, int64_t pitch, int64_t n, int64_t rows, int64_t lanes, T* out) {
-  for (int64_t j = 0; j < lanes; j += 4) {
-    int64_t p = 0;
-    if constexpr (sizeof(T) == 4) {
-      typedef float F __attribute__((vector_size(16)));
-      typedef int I __attribute__((vector_size(16)));
-      if (j + 4 <= rows) {
-        const float* a = s + j * pitch;
-        for (; p + 4 <= n; p += 4) {
-          F r0, r1, r2, r3;
-          std::memcpy(&r0, a + p, 16);
-          std::memcpy(&r1, a + pitch + p, 16);
-          std::memcpy(&r2, a + 2 * pitch + p, 16);
-          std::memcpy(&r3, a + 3 * pitch + p, 16);
-          F x0 = __builtin_shuffle(r0, r1, I{0, 4, 1, 5}), x1 = __builtin_shuffle(r0, r1, I{2, 6, 3, 7});
-          F y0 = __builtin_shuffle(r2, r3, I{0, 4, 1, 5}), y1 = __builtin_shuffle(r2, r3, I{2, 6, 3, 7});
-          F z0 = __builtin_shuffle(x0, y0, I{0, 1, 4, 5}), z1 = __builtin_shuffle(x0, y0, I{2, 3, 6, 7});
-          F z2 = __builtin_shuffle(x1, y1, I{0, 1, 4, 5}), z3 = __builtin_shuffle(x1, y1, I{2, 3, 6, 7});
-          float* o = out + p * lanes + j;
-          std::memcpy(o, &z0, 16);
-          std::memcpy(o + lanes, &z1, 16);
-          std::memcpy(o + 2 * lanes, &z2, 16);
-          std::memcpy(o + 3 * lanes, &z3, 16);
-        }
-      }
-    }
-    for (; p < n; ++p)
-      for (int64_t i = j; i < j + 4 && i < lanes; ++i) out[p * lanes + i] = i < rows ? s[i * pitch + p] : T(0);
-  }
-}
 
 // Element (row, k) is w[row * step + (from ? from[k] : k)], packed into panel order.
 template <class T>
@@ -369,7 +306,7 @@ inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_
 }
 
 template <class T, int CH>
-void direct(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out, int64_t plane) {
+void direct_wide(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out, int64_t plane) {
   constexpr int R = kVectorBytes == 64 || CH <= 2 ? 4 : 2;
   for (int64_t z = 0; z < px.n[0]; ++z) {
     const T* s = src + px.source(z * px.n[1]);
@@ -382,11 +319,90 @@ void direct(const T* w, const T* src, const int64_t* offsets, int64_t K, const P
   }
 }
 
-// Whether a product of M rows, with rows of W pixels, is better done without packing.
-template <class T>
-bool better_direct(int64_t M, int64_t W, int64_t images) {
+// The same along the run of all rows, with the borders between them, for images that are not much wider than a vector. The
+// result is left in `run`, `apart` from channel to channel.
+template <class T, int CH, int N>
+inline void direct_vectors(const T* w, const T* src, const int64_t* offsets, int64_t K, const T* bias, T* run, int64_t apart) {
+  using V = typename Simd<T>::vec;
   constexpr int64_t L = Simd<T>::lanes;
-  return M <= 2 || (M <= 16 && images >= 16 && W * 5 >= (W + L - 1) / L * L * 4);
+  V a[CH][N];
+  for (int c = 0; c < CH; ++c)
+    for (int i = 0; i < N; ++i) a[c][i] = Simd<T>::all(bias ? bias[c] : T(0));
+  for (int64_t k = 0; k < K; ++k) {
+    const T* at = src + offsets[k];
+    V s[N];
+    for (int i = 0; i < N; ++i) s[i] = Simd<T>::load(at + i * L);
+    for (int c = 0; c < CH; ++c) {
+      const V v = Simd<T>::all(w[c * K + k]);
+      for (int i = 0; i < N; ++i) a[c][i] += v * s[i];
+    }
+  }
+  for (int c = 0; c < CH; ++c)
+    for (int i = 0; i < N; ++i) Simd<T>::store(run + c * apart + i * L, a[c][i]);
+}
+
+template <class T, int CH>
+void direct_run(const T* w, const T* src, const int64_t* offsets, int64_t K, int64_t vectors, const T* bias, T* run) {
+  constexpr int N = kVectorBytes == 64 ? (CH <= 3 ? 8 : 4) : CH <= 2 ? 4 : 2;
+  constexpr int64_t L = Simd<T>::lanes;
+  const int64_t apart = vectors * L;
+  int64_t i = 0;
+  for (; i + N <= vectors; i += N) direct_vectors<T, CH, N>(w, src + i * L, offsets, K, bias, run + i * L, apart);
+  if constexpr (N > 4)
+    for (; i + 4 <= vectors; i += 4) direct_vectors<T, CH, 4>(w, src + i * L, offsets, K, bias, run + i * L, apart);
+  if constexpr (N > 2)
+    for (; i + 2 <= vectors; i += 2) direct_vectors<T, CH, 2>(w, src + i * L, offsets, K, bias, run + i * L, apart);
+  for (; i < vectors; ++i) direct_vectors<T, CH, 1>(w, src + i * L, offsets, K, bias, run + i * L, apart);
+}
+
+// How direct convolution covers pixels of `height` rows, `read` apart in the source.
+template <class T>
+struct DirectShape {
+  static constexpr int64_t L = Simd<T>::lanes;
+  int64_t vectors;                            // per channel and depth
+  bool run;                                   // along the run, not along each row
+
+  DirectShape(int64_t height, int64_t width, int64_t read) {
+    const int64_t rows = height * ((width + L - 1) / L), along = ((height - 1) * read + width + L - 1) / L;
+    run = read >= width && width < 4 * L && along * 9 <= rows * 8;
+    vectors = run ? along : rows;
+  }
+  bool worth(int64_t pixels) const { return pixels * 4 >= vectors * L * 3; }
+};
+
+constexpr int kDirectRows = 6;
+
+// One image: into `run` (per depth: CH * vectors * L), or to its place if rows are taken one by one.
+template <class T, int CH>
+void direct(int rows, const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out,
+            int64_t plane, T* run) {
+  if constexpr (CH > 1) {
+    if (rows < CH) return direct<T, CH - 1>(rows, w, src, offsets, K, px, bias, out, plane, run);
+  }
+  const DirectShape<T> shape(px.n[1], px.n[2], px.read[1]);
+  if (!shape.run) return direct_wide<T, CH>(w, src, offsets, K, px, bias, out, plane);
+  for (int64_t z = 0; z < px.n[0]; ++z, run += CH * shape.vectors * shape.L)
+    direct_run<T, CH>(w, src + px.source(z * px.n[1]), offsets, K, shape.vectors, bias, run);
+}
+
+// From the run to the result.
+template <class T>
+void direct_out(int64_t rows, const T* run, const Pixels& px, T* out, int64_t plane) {
+  const DirectShape<T> shape(px.n[1], px.n[2], px.read[1]);
+  for (int64_t z = 0; z < px.n[0]; ++z)
+    for (int64_t c = 0; c < rows; ++c, run += shape.vectors * shape.L)
+      for (int64_t y = 0; y < px.n[1]; ++y) {
+        const T* t = run + y * px.read[1];
+        T* o = out + c * plane + px.write_base + z * px.write[0] + y * px.write[1];
+        if (px.write[2] == 1) copy_run(o, t, px.n[2]);
+        else for (int64_t x = 0; x < px.n[2]; ++x) o[x * px.write[2]] = t[x];
+      }
+}
+
+// Whether a product of M rows is better done without packing.
+template <class T>
+bool better_direct(int64_t M, int64_t height, int64_t width, int64_t read, int64_t images) {
+  return M <= 2 || (M <= 16 && images >= 16 && DirectShape<T>(height, width, read).worth(height * width));
 }
 
 }  // namespace

@@ -58,7 +58,7 @@ Padded<T> padded_input(const ConvGeometry& q) {
     pad.front[d] = q.pad[d];
     pad.full[d] = (q.out[d] - 1) * q.stride[d] + (q.k[d] - 1) * q.dil[d] + 1;
   }
-  pad.phases = q.stride[2];
+  pad.steps[0] = q.stride[1], pad.steps[1] = q.stride[2];
   return pad;
 }
 
@@ -67,7 +67,7 @@ Pixels output_pixels(const ConvGeometry& q, const Padded<T>& pad) {
   Pixels px;
   for (int d = 0; d < 3; ++d) px.n[d] = q.out[d];
   px.read[0] = q.stride[0] * pad.plane();
-  px.read[1] = q.stride[1] * pad.row();
+  px.read[1] = pad.pitch();
   px.base = px.write_base = 0;
   px.write[0] = q.out[1] * q.out[2];
   px.write[1] = q.out[2];

@@ -3,6 +3,7 @@
 // A product whose inner dimension is pixels: rows are (channel, tap) pairs, read as broadcasts straight from the
 // padded image, and the vector lanes are output channels, from a transposed copy of g. Images are summed within a fixed number of
 // groups, and the groups' sums are added in order.
+#include "conv_depthwise.h"
 #include "conv_geometry.h"
 #include "winograd_weight.h"
 
@@ -161,8 +162,10 @@ void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
     std::fill(w, w + size, T(0));
     return;
   }
-  if constexpr (sizeof(T) == 4)
+  if constexpr (sizeof(T) == 4) {
+    if (Depthwise::fits(q)) return Depthwise(q).weight(x, g, w);
     if (winograd_weight<3>(q, x, g, w) || winograd_weight<5>(q, x, g, w)) return;
+  }
   WeightGradient<T> job{q, x, g, padded_input<T>(q), {}, nullptr};
   job.px = output_pixels(q, job.pad);
   Scratch<int64_t> offsets(q.Cg() * q.taps());

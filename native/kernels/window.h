@@ -36,6 +36,65 @@ inline void copy_run(T* d, const T* s, int64_t n) {
   }
 }
 
+// d[i] = v, likewise.
+template <class T>
+inline void set_run(T* d, T v, int64_t n) {
+  constexpr int L = Simd<T>::lanes;
+  if (n < L) {
+    for (int64_t i = 0; i < n; ++i) d[i] = v;
+    return;
+  }
+  const auto x = Simd<T>::all(v);
+  for (int64_t i = 0; i + L <= n; i += L) Simd<T>::store(d + i, x);
+  Simd<T>::store(d + n - L, x);
+}
+
+// even[i] = s[2 i], odd[i] = s[2 i + 1] for i < n, from registers to registers.
+template <class T>
+inline void split_pairs(const T* s, int64_t n, T* even, T* odd) {
+  constexpr int64_t L = Simd<T>::lanes;
+  typedef std::conditional_t<sizeof(T) == 4, int32_t, int64_t> I;
+  typedef I Index __attribute__((vector_size(kVectorBytes)));
+  typedef T Four __attribute__((vector_size(4 * sizeof(T))));
+  typedef I Index4 __attribute__((vector_size(4 * sizeof(T))));
+  auto wide = [&](int64_t i) {
+    Index e, o;
+    for (int l = 0; l < L; ++l) e[l] = 2 * l, o[l] = 2 * l + 1;
+    const auto a = Simd<T>::load(s + 2 * i), b = Simd<T>::load(s + 2 * i + L);
+    Simd<T>::store(even + i, __builtin_shuffle(a, b, e));
+    Simd<T>::store(odd + i, __builtin_shuffle(a, b, o));
+  };
+  auto four = [&](int64_t i) {
+    Four a, b;
+    std::memcpy(&a, s + 2 * i, sizeof a);
+    std::memcpy(&b, s + 2 * i + 4, sizeof b);
+    const Four e = __builtin_shuffle(a, b, Index4{0, 2, 4, 6}), o = __builtin_shuffle(a, b, Index4{1, 3, 5, 7});
+    std::memcpy(even + i, &e, sizeof e);
+    std::memcpy(odd + i, &o, sizeof o);
+  };
+  int64_t i = 0;
+  if (n >= L) {
+    for (; i + L <= n; i += L) wide(i);
+    if (i < n) wide(n - L);
+  } else if (n >= 4) {
+    for (; i + 4 <= n; i += 4) four(i);
+    if (i < n) four(n - 4);
+  } else {
+    for (; i < n; ++i) even[i] = s[2 * i], odd[i] = s[2 * i + 1];
+  }
+}
+
+// A row of W elements with `front` before it and as many after it as needed, split into even and odd columns, `per` of each.
+template <class T>
+inline void split_row(const T* s, int64_t W, int64_t front, int64_t per, T border, T* even, T* odd) {
+  const int64_t a = std::min(per, (front + 1) / 2), b = std::max(a, std::min(per, (W + front) / 2));
+  for (int64_t i = 0; i < a; ++i) even[i] = odd[i] = border;
+  if (front % 2 && front / 2 < per && W > 0) odd[front / 2] = s[0];
+  split_pairs(s + 2 * a - front, b - a, even + a, odd + a);
+  for (int64_t i = b; i < per; ++i) even[i] = odd[i] = border;
+  if ((W + front) % 2 && (W + front) / 2 < per && W > 0) even[(W + front) / 2] = s[W - 1];
+}
+
 template <class T>
 using Lanes = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
 
@@ -66,28 +125,30 @@ struct Windows {
   int64_t run() const { return ((out[0] - 1) * q[1] + out[1] - 1) * q[2] + out[2]; }
   bool dense() const { return q[2] == out[2] && (q[1] == out[1] || out[0] == 1); }
 
-  // Rows are written in order, and what a vector writes past the end of one is written again.
   void fill(const T* s, T border, T* d) const {
-    const int64_t W = size[2], n = q[2], left = std::min(front[2], full[2]);
-    const int64_t width = std::max<int64_t>(0, std::min(W, full[2] - left));
-    Scratch<T> line(stride[2] == 1 ? 0 : stride[2] * n + 2 * kBlock);
+    const int64_t W = size[2], n = q[2], by = stride[2], left = std::min(front[2], n);
+    const int64_t width = std::max<int64_t>(0, std::min(W, n - left));
     for (int64_t z = 0; z < full[0]; ++z)
-      for (int64_t y = 0; y < full[1]; ++y) {
-        T* o = d + at(z, y, 0);
+      for (int64_t y = 0, rest = 0, line = 0; y < full[1]; ++y, ++rest) {
+        if (rest == stride[1]) rest = 0, ++line;             // y = line * stride + rest
+        T* o = d + at(z, 0, 0) + rest * by * phase + line * n;
         const int64_t sz = z - front[0], sy = y - front[1];
-        if (sz < 0 || sz >= size[0] || sy < 0 || sy >= size[1]) {
-          for (int64_t r = 0; r < stride[2]; ++r) set_run(o + r * phase, border, n);
-          continue;
-        }
         const T* row = s + (sz * size[1] + sy) * W;
-        T* t = stride[2] == 1 ? o : line.p;
-        if (left > 0) set_run(t, border, left);
-        copy_run(t + left, row, width);
-        if (left + width < stride[2] * n) set_run(t + left + width, border, stride[2] * n - left - width);
-        if (stride[2] == 2) split(t, n, o, o + phase);
-        else if (stride[2] > 2)
-          for (int64_t r = 0; r < stride[2]; ++r)
-            for (int64_t i = 0; i < n; ++i) o[r * phase + i] = t[i * stride[2] + r];
+        if (sz < 0 || sz >= size[0] || sy < 0 || sy >= size[1]) {
+          for (int64_t r = 0; r < by; ++r) set_run(o + r * phase, border, n);
+        } else if (by == 1) {
+          set_run(o, border, left);
+          copy_run(o + left, row, width);
+          set_run(o + left + width, border, n - left - width);
+        } else if (by == 2) {
+          split_row(row, W, front[2], n, border, o, o + phase);
+        } else {
+          for (int64_t r = 0; r < by; ++r)
+            for (int64_t i = 0; i < n; ++i) {
+              const int64_t x = i * by + r - front[2];
+              o[r * phase + i] = x >= 0 && x < W ? row[x] : border;
+            }
+        }
       }
   }
 
@@ -105,23 +166,6 @@ struct Windows {
   void gather(const U* run, U* to) const {
     for (int64_t z = 0; z < out[0]; ++z)
       for (int64_t y = 0; y < out[1]; ++y, to += out[2]) copy_run(to, run + (z * q[1] + y) * q[2], out[2]);
-  }
-
- private:
-  static void set_run(T* d, T v, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) d[i] = v;
-  }
-
-  // Even and odd elements, whole vectors at a time.
-  static void split(const T* s, int64_t n, T* even, T* odd) {
-    typedef Lanes<T> Index __attribute__((vector_size(kVectorBytes)));
-    Index e, o;
-    for (int i = 0; i < L; ++i) e[i] = 2 * i, o[i] = 2 * i + 1;
-    for (int64_t i = 0; i < n; i += L) {
-      const auto a = Simd<T>::load(s + 2 * i), b = Simd<T>::load(s + 2 * i + L);
-      Simd<T>::store(even + i, __builtin_shuffle(a, b, e));
-      Simd<T>::store(odd + i, __builtin_shuffle(a, b, o));
-    }
   }
 };
 

@@ -10,7 +10,7 @@
 // channels is 36 vectors. Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 #pragma once
 
-#include "conv.h"
+#include "channels.h"
 
 namespace rl {
 namespace {
@@ -138,39 +138,7 @@ struct Winograd {
     }
   }
 
-  // ---- channels last and first -----------------------------------------------------------------------------------
-
-  // out[p * L + c] = s[c * pitch + p] for p < n; zero for c >= channels.
-  static void channels_last(const float* s, int64_t pitch, int64_t n, int64_t channels, float* out) {
-    if constexpr (L >= 8) {
-      int64_t p = 0;
-      if (channels >= L)
-        for (; p + 8 <= n; p += 8)
-          for (int c = 0; c < L; c += 8) transpose8(out + p * L + c, L, s + c * pitch + p, pitch);
-      if (p < n) transpose_rows<float>(s + p, pitch, n - p, std::min<int64_t>(channels, L), L, out + p * L);
-    } else {
-      transpose_rows<float>(s, pitch, n, std::min<int64_t>(channels, L), L, out);
-    }
-  }
-
-  // out[c * pitch + p] = s[p * L + c] for p < n and c < channels.
-  static void channels_first(const float* s, int64_t n, int64_t channels, float* out, int64_t pitch) {
-    channels = std::min<int64_t>(channels, L);
-    int64_t p = 0;
-    if constexpr (L >= 8) {
-      if (channels == L)
-        for (; p + 8 <= n; p += 8)
-          for (int c = 0; c < L; c += 8) transpose8(out + c * pitch + p, pitch, s + p * L + c, L);
-    }
-    for (; p + 4 <= n; p += 4)
-      for (int64_t c = 0; c < channels; c += 4) {
-        float block[16];
-        transpose_rows<float>(s + p * L + c, L, 4, 4, 4, block);
-        for (int64_t i = c; i < std::min(c + 4, channels); ++i) std::memcpy(out + i * pitch + p, block + 4 * (i - c), 16);
-      }
-    for (; p < n; ++p)
-      for (int64_t c = 0; c < channels; ++c) out[c * pitch + p] = s[p * L + c];
-  }
+  // ---- layout ----------------------------------------------------------------------------------------------------
 
   // A stride of an odd number of cache lines: 36 streams at such a distance do not share cache sets.
   static int64_t odd_lines(int64_t floats) { return ((floats + 15) / 16 | 1) * 16; }
@@ -204,7 +172,7 @@ struct Winograd {
       return;
     }
     std::memset(out, 0, static_cast<size_t>(lo * L) * sizeof(float));
-    channels_last(m.p + ((n * m.channels + c) * m.H + y) * m.W + x + lo, m.H * m.W, hi - lo, m.channels - c, out + lo * L);
+    channels_last<float>(m.p + ((n * m.channels + c) * m.H + y) * m.W + x + lo, m.H * m.W, hi - lo, m.channels - c, out + lo * L);
     std::memset(out + hi * L, 0, static_cast<size_t>((width - hi) * L) * sizeof(float));
   }
 

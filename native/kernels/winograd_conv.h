@@ -45,7 +45,7 @@ struct WinogradConv {
       const int64_t m = (2 * panel + h) * L;
       for (int64_t k = 0; k < kc;) {
         const int64_t n = w_channel == D::kTaps ? std::min(kMost, kc - k) : 1;
-        D::channels_last(w + m * w_row + (k0 + k) * w_channel, w_row, D::kTaps * n, M - m, taps);
+        channels_last<float>(w + m * w_row + (k0 + k) * w_channel, w_row, D::kTaps * n, M - m, taps);
         for (int64_t i = 0; i < n; ++i, ++k) {
           const float* s = taps + (D::kTaps * i + (flip ? D::kTaps - 1 : 0)) * L;
           const int64_t by = flip ? -L : L;
@@ -77,7 +77,7 @@ struct WinogradConv {
         const int64_t y = row % grid.TY * D::kOut, left = x * D::kOut, width = std::min(D::kOut * n, OW - left);
         float* to = out + ((row / grid.TY * M + m) * OH + y) * OW + left;
         for (int64_t i = 0; i < std::min<int64_t>(D::kOut, OH - y); ++i)
-          D::channels_first(lines + i * most, width, M - m, to + i * OW, OH * OW);
+          channels_first<float>(lines + i * most, width, M - m, to + i * OW, OH * OW);
         t += n;
       }
     }

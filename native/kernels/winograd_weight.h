@@ -38,10 +38,10 @@ struct WinogradWeight {
       }
       float* to = w + (o * C + c0) * kTaps;
       if (!add) {
-        D::channels_first(taps, kTaps * n, outs, to, kTaps * C);
+        channels_first<float>(taps, kTaps * n, outs, to, kTaps * C);
         continue;
       }
-      D::channels_first(taps, kTaps * n, outs, rows, kMR * kTaps);
+      channels_first<float>(taps, kTaps * n, outs, rows, kMR * kTaps);
       for (int64_t i = 0; i < outs; ++i)
         for (int64_t k = 0; k < kTaps * n; ++k) to[i * kTaps * C + k] += rows[i * kMR * kTaps + k];
     }

@@ -1,0 +1,77 @@
+// Between rows of pixels per channel (NCHW) and L channels per pixel, so that vector lanes are channels.
+#pragma once
+
+#include "window.h"
+
+namespace rl {
+namespace {
+
+// Columns of `s` (rows `pitch` apart) become rows: out[p * lanes + j] = s[j * pitch + p], zero for j >= rows.
+template <class T>
+void transpose_rows(const T* s, int64_t pitch, int64_t n, int64_t rows, int64_t lanes, T* out) {
+  for (int64_t j = 0; j < lanes; j += 4) {
+    int64_t p = 0;
+    if constexpr (sizeof(T) == 4) {
+      typedef float F __attribute__((vector_size(16)));
+      typedef int I __attribute__((vector_size(16)));
+      if (j + 4 <= rows) {
+        const float* a = s + j * pitch;
+        for (; p + 4 <= n; p += 4) {
+          F r0, r1, r2, r3;
+          std::memcpy(&r0, a + p, 16);
+          std::memcpy(&r1, a + pitch + p, 16);
+          std::memcpy(&r2, a + 2 * pitch + p, 16);
+          std::memcpy(&r3, a + 3 * pitch + p, 16);
+          F x0 = __builtin_shuffle(r0, r1, I{0, 4, 1, 5}), x1 = __builtin_shuffle(r0, r1, I{2, 6, 3, 7});
+          F y0 = __builtin_shuffle(r2, r3, I{0, 4, 1, 5}), y1 = __builtin_shuffle(r2, r3, I{2, 6, 3, 7});
+          F z0 = __builtin_shuffle(x0, y0, I{0, 1, 4, 5}), z1 = __builtin_shuffle(x0, y0, I{2, 3, 6, 7});
+          F z2 = __builtin_shuffle(x1, y1, I{0, 1, 4, 5}), z3 = __builtin_shuffle(x1, y1, I{2, 3, 6, 7});
+          float* o = out + p * lanes + j;
+          std::memcpy(o, &z0, 16);
+          std::memcpy(o + lanes, &z1, 16);
+          std::memcpy(o + 2 * lanes, &z2, 16);
+          std::memcpy(o + 3 * lanes, &z3, 16);
+        }
+      }
+    }
+    for (; p < n; ++p)
+      for (int64_t i = j; i < j + 4 && i < lanes; ++i) out[p * lanes + i] = i < rows ? s[i * pitch + p] : T(0);
+  }
+}
+
+// out[p * L + c] = s[c * pitch + p] for p < n; zero for c >= channels. L: the lanes of a vector.
+template <class T>
+void channels_last(const T* s, int64_t pitch, int64_t n, int64_t channels, T* out) {
+  constexpr int64_t L = Simd<T>::lanes;
+  int64_t p = 0;
+  if constexpr (L >= 8) {
+    if (channels >= L)
+      for (; p + 8 <= n; p += 8)
+        for (int64_t c = 0; c < L; c += 8) transpose8(out + p * L + c, L, s + c * pitch + p, pitch);
+  }
+  if (p < n) transpose_rows<T>(s + p, pitch, n - p, std::min(channels, L), L, out + p * L);
+}
+
+// out[c * pitch + p] = s[p * L + c] for p < n and c < channels.
+template <class T>
+void channels_first(const T* s, int64_t n, int64_t channels, T* out, int64_t pitch) {
+  constexpr int64_t L = Simd<T>::lanes;
+  channels = std::min(channels, L);
+  int64_t p = 0;
+  if constexpr (L >= 8) {
+    if (channels == L)
+      for (; p + 8 <= n; p += 8)
+        for (int64_t c = 0; c < L; c += 8) transpose8(out + c * pitch + p, pitch, s + p * L + c, L);
+  }
+  for (; p + 4 <= n; p += 4)
+    for (int64_t c = 0; c < channels; c += 4) {
+      T block[16];
+      transpose_rows<T>(s + p * L + c, L, 4, 4, 4, block);
+      for (int64_t i = c; i < std::min(c + 4, channels); ++i) std::memcpy(out + i * pitch + p, block + 4 * (i - c), 4 * sizeof(T));
+    }
+  for (; p < n; ++p)
+    for (int64_t c = 0; c < channels; ++c) out[c * pitch + p] = s[p * L + c];
+}
+
+}  // namespace
+}  // namespace rl
