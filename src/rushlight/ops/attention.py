@@ -5,29 +5,90 @@ from __future__ import annotations
 import math
 import warnings
 
+from .. import _native
 from .._dtypes import bool_
+from .._kernels import K
+from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from .activation import softmax
 from .creation import full, ones, zeros
 from .dropout import dropout
-from .matmul import baddbmm, bmm, linear, matmul
+from .matmul import _CPP, baddbmm, bmm, linear, matmul
 from .pad import pad
 from .pointwise import where
-from .shape import cat
+from .shape import broadcast_shapes, cat
 
 __all__ = ["scaled_dot_product_attention", "multi_head_attention_forward"]
 
 _INF = math.inf
 
 
-def _probabilities(scores, masked):
-    """softmax, with zeros instead of NaN for rows that may attend to nothing."""
+# -- one op ------------------------------------------------------------------------------------------------------------------
+
+
+@op(name="scaled_dot_product_attention", grad_name="ScaledDotProductFlashAttentionForCpuBackward0")
+def _fused(q, k, v, mask, /, *, causal, scale):
+    return K.attention(q, k, v, mask, causal, scale)  # and log(sum(exp(scores))) of each row
+
+
+@op(name="scaled_dot_product_attention_backward", differentiable=False)
+def _fused_backward(g, q, k, v, mask, out, lse, /, *, causal, scale):
+    return K.attention_backward(g, q, k, v, mask, out, lse, causal, scale)
+
+
+@_fused.vjp
+def _(g, q, k, v, mask, out, *, causal, scale, needs):
+    if not _native.is_grad_enabled():
+        grads = _fused_backward(g[0], q, k, v, mask, *out, causal=causal, scale=scale)
+    else:  # see Note [Norm derivatives] in normalization.py
+        p = _probabilities(q, k, mask, causal, scale)
+        dp = matmul(g[0], v.transpose(-2, -1))
+        ds = p * (dp - (p * dp).sum(-1, keepdim=True)) * scale
+        grads = matmul(ds, k), matmul(ds.transpose(-2, -1), q), matmul(p.transpose(-2, -1), g[0])
+    return (*(d if need else None for d, need in zip(grads, needs, strict=False)), None)
+
+
+def _probabilities(query, key, mask, causal, scale):
+    """softmax(q k^T * scale + mask), with zeros instead of NaN for rows that may attend to nothing."""
+    root = math.sqrt(scale) if scale >= 0 else 1.0
+    scores = matmul(query * (scale / root if root else 0.0), key.transpose(-2, -1) * root)
+    if causal:
+        mask = ones(query.size(-2), key.size(-2), dtype=bool_).tril()
+    if mask is not None:
+        scores = where(mask, scores, -_INF) if mask.dtype is bool_ else scores + mask
     out = softmax(scores, -1)
-    if masked:
+    if mask is not None:
         dead = (scores.detach() == -_INF).all(-1, keepdim=True)
         if bool(dead.any()):
             out = where(dead, 0.0, out)
     return out
+
+
+def _common(query, key, value, mask):
+    """The arguments with equal leading dimensions, or None if the fused op cannot take them."""
+    tensors = (query, key, value) if mask is None else (query, key, value, mask)
+    if not query.is_floating_point() or min(t.dim() for t in tensors) < 2 or not query.size(-1):
+        return None
+    if mask is not None and mask.dtype is not bool_ and (mask.dtype is not query.dtype or mask.requires_grad):
+        return None
+    if key.size(-1) != query.size(-1) or value.size(-2) != key.size(-2):
+        return None
+    lead = query.shape[:-2]
+    if any(t.shape[:-2] != lead for t in (key, value)):
+        try:
+            lead = broadcast_shapes(*(t.shape[:-2] for t in tensors))
+        except RuntimeError:
+            return None
+    wanted = [(*lead, *t.shape[-2:]) for t in (query, key, value)]
+    if mask is not None:
+        wanted.append((*lead, query.size(-2), key.size(-2)))
+        if not _fits(mask.shape, wanted[-1]):
+            return None
+    return *(t if t.shape == s else t.expand(s) for t, s in zip(tensors, wanted, strict=True)), *[None] * (mask is None)
+
+
+def _fits(shape, wanted):
+    return len(shape) <= len(wanted) and all(n in (1, m) for n, m in zip(shape[::-1], wanted[::-1], strict=False))
 
 
 def _repeat_heads(x, heads):
@@ -48,23 +109,18 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     if is_causal and attn_mask is not None:
         raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     if query.dtype is not key.dtype or query.dtype is not value.dtype:
-        names = [str(t.dtype).removeprefix("torch.") for t in (query, key, value)]
+        names = [_CPP[t.dtype.scalar_name] for t in (query, key, value)]
         raise RuntimeError(
             "Expected query, key, and value to have the same dtype, but got query.dtype: "
             f"{names[0]} key.dtype: {names[1]} and value.dtype: {names[2]} instead."
         )
     if enable_gqa:
         key, value = _repeat_heads(key, query.size(-3)), _repeat_heads(value, query.size(-3))
-    root = math.sqrt(1 / math.sqrt(query.size(-1)) if scale is None else scale)
-    scores = matmul(query * root, key.transpose(-2, -1) * root)
-    if is_causal:
-        attn_mask = ones(query.size(-2), key.size(-2), dtype=bool_).tril()
-    if attn_mask is not None:
-        if attn_mask.dtype is bool_:
-            scores = where(attn_mask, scores, -_INF)
-        else:
-            scores = scores + attn_mask
-    weights = _probabilities(scores, attn_mask is not None)
+    if scale is None:
+        scale = 1 / math.sqrt(query.size(-1)) if query.size(-1) else 1.0
+    if not dropout_p and (common := _common(query, key, value, attn_mask)):
+        return _fused(*common, causal=bool(is_causal), scale=float(scale))[0]
+    weights = _probabilities(query, key, attn_mask, is_causal, scale)
     return matmul(dropout(weights, dropout_p) if dropout_p else weights, value)
 
 
