@@ -170,15 +170,23 @@ def canonical_mask(mask, mask_name, other_type, other_name, target_type, check_o
     return where(mask, full((), -_INF, dtype=target_type), zeros((), dtype=target_type))
 
 
+def _linear(x, weight, bias):
+    """linear; what is batch first in memory stays so, and nothing is copied."""
+    swapped = x.transpose(0, 1)
+    if x.is_contiguous() or not swapped.is_contiguous():
+        return linear(x, weight, bias)
+    return linear(swapped, weight, bias).transpose(0, 1)
+
+
 def _project(query, key, value, in_weight, in_bias, separate, q_weight, k_weight, v_weight):
     biases = (None,) * 3 if in_bias is None else in_bias.chunk(3)
     if separate:
         weights = (q_weight, k_weight, v_weight)
     elif key is value and query is key:
-        return linear(query, in_weight, in_bias).chunk(3, -1)
+        return _linear(query, in_weight, in_bias).chunk(3, -1)
     else:
         weights = in_weight.chunk(3)
-    return tuple(linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True))
+    return tuple(_linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True))
 
 
 def _check_mask_shape(attn_mask, length, source, batch_heads):
@@ -238,32 +246,34 @@ def multi_head_attention_forward(
         k, v = cat([k, bias_k.expand(1, batch, -1)]), cat([v, bias_v.expand(1, batch, -1)])
         extra += 1
     size = width // num_heads
-    q = q.reshape(length, heads, size).transpose(0, 1)
-    k = k.reshape(k.size(0), heads, size).transpose(0, 1) if static_k is None else static_k
-    v = v.reshape(v.size(0), heads, size).transpose(0, 1) if static_v is None else static_v
+    # (batch, heads, positions, size), views of the projections
+    q = q.view(length, batch, num_heads, size).permute(1, 2, 0, 3)
+    k, v = (
+        t.view(t.size(0), batch, num_heads, size).permute(1, 2, 0, 3) if given is None else given.reshape(batch, num_heads, -1, size)
+        for t, given in ((k, static_k), (v, static_v))
+    )
     if add_zero_attn:
-        nothing = zeros((heads, 1, size), dtype=k.dtype)
-        k, v = cat([k, nothing], 1), cat([v, nothing], 1)
+        nothing = zeros((batch, num_heads, 1, size), dtype=k.dtype)
+        k, v = cat([k, nothing], 2), cat([v, nothing], 2)
         extra += 1
     if extra and attn_mask is not None:
         attn_mask = pad(attn_mask, (0, extra))
     if key_padding_mask is not None:
         key_padding_mask = pad(key_padding_mask, (0, extra)) if extra else key_padding_mask
-        attn_mask = _add_padding(attn_mask, key_padding_mask, batch, num_heads, k.size(1))
+        attn_mask = _add_padding(attn_mask, key_padding_mask, batch, num_heads, k.size(2))
     dropout_p = dropout_p if training else 0.0
     if need_weights:
-        out, weights = _attend(q, k, v, attn_mask, dropout_p)
-        out = out.transpose(0, 1).reshape(length * batch, width)
-        weights = weights.reshape(batch, num_heads, length, k.size(1))
+        out, weights = _attend(*(t.reshape(heads, -1, size) for t in (q, k, v)), attn_mask, dropout_p)
+        out = out.transpose(0, 1).reshape(length, batch, width)
+        weights = weights.reshape(batch, num_heads, length, k.size(2))
         weights = weights.mean(1) if average_attn_weights else weights
         weights = weights if batched else weights.squeeze(0)
     else:
         if attn_mask is not None:
-            attn_mask = attn_mask.unsqueeze(0) if attn_mask.size(0) == 1 else attn_mask.reshape(batch, num_heads, -1, k.size(1))
-        q, k, v = (t.reshape(batch, num_heads, -1, size) for t in (q, k, v))
+            attn_mask = attn_mask.unsqueeze(0) if attn_mask.size(0) == 1 else attn_mask.reshape(batch, num_heads, -1, k.size(2))
         out = scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
-        out, weights = out.permute(2, 0, 1, 3).reshape(length * batch, width), None
-    out = linear(out, out_proj_weight, out_proj_bias).reshape(length, batch, -1)
+        out, weights = out.permute(2, 0, 1, 3).flatten(2), None
+    out = _linear(out, out_proj_weight, out_proj_bias)
     return (out if batched else out.squeeze(1)), weights
 
 
