@@ -20,7 +20,7 @@ constexpr int64_t kJobs = 8;                  // jobs wanted, if C is large enou
 struct Tiles {
   int64_t rows, count;
   explicit Tiles(int64_t M) : rows(M), count((M + kMR - 1) / kMR) {}
-  int64_t at(int64_t t) const { return rows * t / count; }
+  int64_t at(int64_t t) const { return count ? rows * t / count : 0; }
   int height(int64_t t) const { return static_cast<int>(at(t + 1) - at(t)); }
 };
 

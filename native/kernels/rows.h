@@ -31,7 +31,8 @@ inline T lane_max(const T* x, int64_t n) {
   for (; i + kLanes <= n; i += kLanes)
     for (int k = 0; k < kLanes; ++k) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
   for (int k = 0; i < n; ++i, ++k) lane[k] = x[i] > lane[k] ? x[i] : lane[k];
-  for (int k = 1; k < kLanes; ++k) lane[0] = lane[k] > lane[0] ? lane[k] : lane[0];
+  for (int s = kLanes / 2; s; s >>= 1)
+    for (int k = 0; k < s; ++k) lane[k] = lane[k + s] > lane[k] ? lane[k + s] : lane[k];
   return lane[0];
 }
 

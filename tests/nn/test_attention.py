@@ -7,6 +7,8 @@ import pytest
 import torch
 
 import rushlight
+from rushlight import _native
+from rushlight.nn import functional as F
 from tests.nn.test_layers import make
 from tests.nn.test_rnn import both, compare, tensor
 from tests.ops.harness import to_numpy
@@ -167,3 +169,40 @@ def test_errors(name):
     with pytest.raises(type(want.value)) as got:
         ERRORS[name](rushlight)
     assert str(got.value).splitlines()[0] == str(want.value).splitlines()[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 300, 16), (2, 5, 70, 8), (3, 4, 520, 4)])
+@pytest.mark.parametrize("is_causal", [False, True])
+def test_threads(shape, is_causal):
+    """Output and gradients have the same bits for one, two and three threads."""
+    results, before = [], _native.get_num_threads()
+    for threads in (1, 2, 3):
+        _native.set_num_threads(threads)
+        try:
+            rushlight.manual_seed(0)
+            leaves = [rushlight.randn(*shape, requires_grad=True) for _ in range(3)]
+            out = F.scaled_dot_product_attention(*leaves, is_causal=is_causal)
+            out.square().sum().backward()
+            results.append([to_numpy(t) for t in (out, *(x.grad for x in leaves))])
+        finally:
+            _native.set_num_threads(before)
+    for other in results[1:]:
+        assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_not_a_number():
+    """NaN in a query or a key shows; it is not taken for a row that may attend to nothing."""
+    for which in (0, 1):
+        leaves = [rushlight.randn(4, 3) for _ in range(3)]
+        leaves[which][2, 1] = float("nan")
+        out = F.scaled_dot_product_attention(*leaves)
+        assert out[2].isnan().all()
+        assert out.isnan().all() == (which == 1)
+
+
+def test_heads_are_read_where_they_are():
+    """Views of one projection go in, and the result is laid out so that joining the heads again copies nothing."""
+    x = rushlight.randn(2, 6, 36)
+    heads = (t.view(2, 6, 3, 4).transpose(1, 2) for t in x.split(12, 2))
+    out = F.scaled_dot_product_attention(*heads).transpose(1, 2)
+    assert out.is_contiguous()

@@ -1,7 +1,10 @@
-"""Recurrent layers in ONNX: one node per layer and direction, for any length."""
+"""Recurrent layers in ONNX: one node per layer and direction, for any length. Attention: products and a softmax."""
 
 from __future__ import annotations
 
+import math
+
+from .graph import Ref
 from .table import lower
 
 # ONNX's order of the gates, by their number here.
@@ -41,3 +44,22 @@ lower("lstm")(_recurrent("LSTM"))
 lower("gru")(_recurrent("GRU", linear_before_reset=1))
 lower("rnn_tanh")(_recurrent("RNN", activations=["Tanh"]))
 lower("rnn_relu")(_recurrent("RNN", activations=["Relu"]))
+
+
+@lower("scaled_dot_product_attention")
+def _attention(g, out, q, k, v, mask, *, causal, scale):
+    y, order = out[0], [*range(k.ndim - 2), k.ndim - 1, k.ndim - 2]
+    scores = g.node("MatMul", q, g.node("Transpose", k, perm=order))
+    scores = g.node("Mul", scores, g.const(scale, y.dtype))
+    allowed = g.node("Cast", mask, to=g.onnx.TensorProto.BOOL) if mask is not None and mask.dtype.name == "bool" else None
+    if causal:
+        ones = g.expand(Ref(g.const([[1.0]], y.dtype), (1, 1), y.dtype), (1, 1), (q.dims[-2], k.dims[-2]))
+        allowed = g.node("Cast", g.node("Trilu", ones, upper=0), to=g.onnx.TensorProto.BOOL)
+    if allowed is not None:
+        scores = g.node("Where", allowed, scores, g.const(-math.inf, y.dtype))
+    elif mask is not None:
+        scores = g.node("Add", scores, mask)
+    p = g.node("Softmax", scores, axis=-1)
+    if mask is not None:  # rows that may attend to nothing
+        p = g.node("Where", g.node("IsNaN", p), g.const(0.0, y.dtype), p)
+    return g.node("MatMul", p, v), None

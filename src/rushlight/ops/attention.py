@@ -5,29 +5,90 @@ from __future__ import annotations
 import math
 import warnings
 
+from .. import _native
 from .._dtypes import bool_
+from .._kernels import K
+from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from .activation import softmax
 from .creation import full, ones, zeros
 from .dropout import dropout
-from .matmul import baddbmm, bmm, linear, matmul
+from .matmul import _CPP, baddbmm, bmm, linear, matmul
 from .pad import pad
 from .pointwise import where
-from .shape import cat
+from .shape import broadcast_shapes, cat
 
 __all__ = ["scaled_dot_product_attention", "multi_head_attention_forward"]
 
 _INF = math.inf
 
 
-def _probabilities(scores, masked):
-    """softmax, with zeros instead of NaN for rows that may attend to nothing."""
+# -- one op ------------------------------------------------------------------------------------------------------------------
+
+
+@op(name="scaled_dot_product_attention", grad_name="ScaledDotProductFlashAttentionForCpuBackward0")
+def _fused(q, k, v, mask, /, *, causal, scale):
+    return K.attention(q, k, v, mask, causal, scale)  # and log(sum(exp(scores))) of each row
+
+
+@op(name="scaled_dot_product_attention_backward", differentiable=False)
+def _fused_backward(g, q, k, v, mask, out, lse, /, *, causal, scale):
+    return K.attention_backward(g, q, k, v, mask, out, lse, causal, scale)
+
+
+@_fused.vjp
+def _(g, q, k, v, mask, out, *, causal, scale, needs):
+    if not _native.is_grad_enabled():
+        grads = _fused_backward(g[0], q, k, v, mask, *out, causal=causal, scale=scale)
+    else:  # see Note [Norm derivatives] in normalization.py
+        p = _probabilities(q, k, mask, causal, scale)
+        dp = matmul(g[0], v.transpose(-2, -1))
+        ds = p * (dp - (p * dp).sum(-1, keepdim=True)) * scale
+        grads = matmul(ds, k), matmul(ds.transpose(-2, -1), q), matmul(p.transpose(-2, -1), g[0])
+    return (*(d if need else None for d, need in zip(grads, needs, strict=False)), None)
+
+
+def _probabilities(query, key, mask, causal, scale):
+    """softmax(q k^T * scale + mask), with zeros instead of NaN for rows that may attend to nothing."""
+    root = math.sqrt(scale) if scale >= 0 else 1.0
+    scores = matmul(query * (scale / root if root else 0.0), key.transpose(-2, -1) * root)
+    if causal:
+        mask = ones(query.size(-2), key.size(-2), dtype=bool_).tril()
+    if mask is not None:
+        scores = where(mask, scores, -_INF) if mask.dtype is bool_ else scores + mask
     out = softmax(scores, -1)
-    if masked:
+    if mask is not None:
         dead = (scores.detach() == -_INF).all(-1, keepdim=True)
         if bool(dead.any()):
             out = where(dead, 0.0, out)
     return out
+
+
+def _common(query, key, value, mask):
+    """The arguments with equal leading dimensions, or None if the fused op cannot take them."""
+    tensors = (query, key, value) if mask is None else (query, key, value, mask)
+    if not query.is_floating_point() or min(t.dim() for t in tensors) < 2 or not query.size(-1):
+        return None
+    if mask is not None and mask.dtype is not bool_ and (mask.dtype is not query.dtype or mask.requires_grad):
+        return None
+    if key.size(-1) != query.size(-1) or value.size(-2) != key.size(-2):
+        return None
+    lead = query.shape[:-2]
+    if any(t.shape[:-2] != lead for t in (key, value)):
+        try:
+            lead = broadcast_shapes(*(t.shape[:-2] for t in tensors))
+        except RuntimeError:
+            return None
+    wanted = [(*lead, *t.shape[-2:]) for t in (query, key, value)]
+    if mask is not None:
+        wanted.append((*lead, query.size(-2), key.size(-2)))
+        if not _fits(mask.shape, wanted[-1]):
+            return None
+    return *(t if t.shape == s else t.expand(s) for t, s in zip(tensors, wanted, strict=True)), *[None] * (mask is None)
+
+
+def _fits(shape, wanted):
+    return len(shape) <= len(wanted) and all(n in (1, m) for n, m in zip(shape[::-1], wanted[::-1], strict=False))
 
 
 def _repeat_heads(x, heads):
@@ -48,23 +109,18 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     if is_causal and attn_mask is not None:
         raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     if query.dtype is not key.dtype or query.dtype is not value.dtype:
-        names = [str(t.dtype).removeprefix("torch.") for t in (query, key, value)]
+        names = [_CPP[t.dtype.scalar_name] for t in (query, key, value)]
         raise RuntimeError(
             "Expected query, key, and value to have the same dtype, but got query.dtype: "
             f"{names[0]} key.dtype: {names[1]} and value.dtype: {names[2]} instead."
         )
     if enable_gqa:
         key, value = _repeat_heads(key, query.size(-3)), _repeat_heads(value, query.size(-3))
-    root = math.sqrt(1 / math.sqrt(query.size(-1)) if scale is None else scale)
-    scores = matmul(query * root, key.transpose(-2, -1) * root)
-    if is_causal:
-        attn_mask = ones(query.size(-2), key.size(-2), dtype=bool_).tril()
-    if attn_mask is not None:
-        if attn_mask.dtype is bool_:
-            scores = where(attn_mask, scores, -_INF)
-        else:
-            scores = scores + attn_mask
-    weights = _probabilities(scores, attn_mask is not None)
+    if scale is None:
+        scale = 1 / math.sqrt(query.size(-1)) if query.size(-1) else 1.0
+    if not dropout_p and (common := _common(query, key, value, attn_mask)):
+        return _fused(*common, causal=bool(is_causal), scale=float(scale))[0]
+    weights = _probabilities(query, key, attn_mask, is_causal, scale)
     return matmul(dropout(weights, dropout_p) if dropout_p else weights, value)
 
 
@@ -114,15 +170,23 @@ def canonical_mask(mask, mask_name, other_type, other_name, target_type, check_o
     return where(mask, full((), -_INF, dtype=target_type), zeros((), dtype=target_type))
 
 
+def _linear(x, weight, bias):
+    """linear; what is batch first in memory stays so, and nothing is copied."""
+    swapped = x.transpose(0, 1)
+    if x.is_contiguous() or not swapped.is_contiguous():
+        return linear(x, weight, bias)
+    return linear(swapped, weight, bias).transpose(0, 1)
+
+
 def _project(query, key, value, in_weight, in_bias, separate, q_weight, k_weight, v_weight):
     biases = (None,) * 3 if in_bias is None else in_bias.chunk(3)
     if separate:
         weights = (q_weight, k_weight, v_weight)
     elif key is value and query is key:
-        return linear(query, in_weight, in_bias).chunk(3, -1)
+        return _linear(query, in_weight, in_bias).chunk(3, -1)
     else:
         weights = in_weight.chunk(3)
-    return tuple(linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True))
+    return tuple(_linear(x, w, b) for x, w, b in zip((query, key, value), weights, biases, strict=True))
 
 
 def _check_mask_shape(attn_mask, length, source, batch_heads):
@@ -182,32 +246,34 @@ def multi_head_attention_forward(
         k, v = cat([k, bias_k.expand(1, batch, -1)]), cat([v, bias_v.expand(1, batch, -1)])
         extra += 1
     size = width // num_heads
-    q = q.reshape(length, heads, size).transpose(0, 1)
-    k = k.reshape(k.size(0), heads, size).transpose(0, 1) if static_k is None else static_k
-    v = v.reshape(v.size(0), heads, size).transpose(0, 1) if static_v is None else static_v
+    # (batch, heads, positions, size), views of the projections
+    q = q.view(length, batch, num_heads, size).permute(1, 2, 0, 3)
+    k, v = (
+        t.view(t.size(0), batch, num_heads, size).permute(1, 2, 0, 3) if given is None else given.reshape(batch, num_heads, -1, size)
+        for t, given in ((k, static_k), (v, static_v))
+    )
     if add_zero_attn:
-        nothing = zeros((heads, 1, size), dtype=k.dtype)
-        k, v = cat([k, nothing], 1), cat([v, nothing], 1)
+        nothing = zeros((batch, num_heads, 1, size), dtype=k.dtype)
+        k, v = cat([k, nothing], 2), cat([v, nothing], 2)
         extra += 1
     if extra and attn_mask is not None:
         attn_mask = pad(attn_mask, (0, extra))
     if key_padding_mask is not None:
         key_padding_mask = pad(key_padding_mask, (0, extra)) if extra else key_padding_mask
-        attn_mask = _add_padding(attn_mask, key_padding_mask, batch, num_heads, k.size(1))
+        attn_mask = _add_padding(attn_mask, key_padding_mask, batch, num_heads, k.size(2))
     dropout_p = dropout_p if training else 0.0
     if need_weights:
-        out, weights = _attend(q, k, v, attn_mask, dropout_p)
-        out = out.transpose(0, 1).reshape(length * batch, width)
-        weights = weights.reshape(batch, num_heads, length, k.size(1))
+        out, weights = _attend(*(t.reshape(heads, -1, size) for t in (q, k, v)), attn_mask, dropout_p)
+        out = out.transpose(0, 1).reshape(length, batch, width)
+        weights = weights.reshape(batch, num_heads, length, k.size(2))
         weights = weights.mean(1) if average_attn_weights else weights
         weights = weights if batched else weights.squeeze(0)
     else:
         if attn_mask is not None:
-            attn_mask = attn_mask.unsqueeze(0) if attn_mask.size(0) == 1 else attn_mask.reshape(batch, num_heads, -1, k.size(1))
-        q, k, v = (t.reshape(batch, num_heads, -1, size) for t in (q, k, v))
+            attn_mask = attn_mask.unsqueeze(0) if attn_mask.size(0) == 1 else attn_mask.reshape(batch, num_heads, -1, k.size(2))
         out = scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
-        out, weights = out.permute(2, 0, 1, 3).reshape(length * batch, width), None
-    out = linear(out, out_proj_weight, out_proj_bias).reshape(length, batch, -1)
+        out, weights = out.permute(2, 0, 1, 3).flatten(2), None
+    out = _linear(out, out_proj_weight, out_proj_bias)
     return (out if batched else out.squeeze(1)), weights
 
 

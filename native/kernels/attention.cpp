@@ -1,0 +1,354 @@
+// softmax(q k^T scale + mask) v without the matrix of all scores, and its derivative.
+//
+// Tri Dao et al., FlashAttention, 2022. Forward: for a tile of queries the keys come in blocks; a row's maximum and sum are
+// carried along, and what was added up under an older maximum is scaled. Kept for the backward pass: log(sum exp) per row,
+// from which a block of probabilities is computed anew. A row that may attend to nothing gives zeros.
+//
+// q (…, L, E), k (…, S, E), v (…, S, Ev) and mask (…, L, S) have the same leading dimensions and any strides. Work is cut
+// by batch and by queries, by sizes alone.
+#include <algorithm>
+#include <cmath>
+
+#include "product.h"
+#include "rows.h"
+#include "vecmath.h"
+
+namespace rl {
+namespace {
+
+constexpr int64_t kKeys = 256, kKeysBack = 128;   // keys in a block, forward and backward
+constexpr int64_t kQueries = 256;             // queries of a forward job
+constexpr int64_t kQueryTiles = 4;            // tiles of queries in a block of the backward pass
+
+template <class T>
+Matrix<T> slice(const Array& a, int64_t batch) {
+  int64_t at = 0;
+  for (int d = a.ndim - 3; d >= 0; --d) {
+    at += batch % a.shape[d] * a.strides[d];
+    batch /= a.shape[d];
+  }
+  return {a.ptr<T>() + at, a.strides[a.ndim - 2], a.strides[a.ndim - 1]};
+}
+template <class T>
+Matrix<T> transposed(const Matrix<T>& m) { return {m.p, m.cs, m.rs}; }
+
+struct Sizes {
+  int64_t batches = 1, L, S, E, Ev;
+  bool causal;
+  double scale;
+  Sizes(const Call& c, const Array& q, const Array& k, const Array& v)
+      : L(q.shape[q.ndim - 2]), S(k.shape[k.ndim - 2]), E(q.shape[q.ndim - 1]), Ev(v.shape[v.ndim - 1]), causal(c.inum(0)),
+        scale(c.fnum(1)) {
+    for (int d = 0; d < q.ndim - 2; ++d) batches *= q.shape[d];
+  }
+  // Keys that some of the queries before `end` may see.
+  int64_t seen(int64_t end) const { return causal && end < S ? end : S; }
+};
+
+// All columns of a matrix as panels: those of panel q begin at q * NR * rows.
+template <class T>
+struct Panels {
+  int64_t rows, cols;
+  Scratch<T> data;
+  Panels(const Matrix<T>& m, int64_t rows_, int64_t cols_) : rows(rows_), cols(cols_), data((cols + kNR<T> - 1) / kNR<T> * kNR<T> * rows) {
+    for (int64_t q = 0; q * kNR<T> < cols; ++q) m.pack_b(at(q, 0), 0, rows, q * kNR<T>, width(q, cols));
+  }
+  T* at(int64_t q, int64_t row) const { return data + q * kNR<T> * rows + row * kNR<T>; }
+  static int width(int64_t q, int64_t end) { return static_cast<int>(end - q * kNR<T> < kNR<T> ? end - q * kNR<T> : kNR<T>); }
+};
+
+// All rows of a matrix as tiles: those of tile t begin at t * kMR * cols.
+template <class T>
+struct RowTiles {
+  Tiles tiles;
+  int64_t cols;
+  Scratch<T> data;
+  RowTiles(const Matrix<T>& m, int64_t rows, int64_t cols_) : tiles(rows), cols(cols_), data(tiles.count * kMR * cols) {
+    for (int64_t t = 0; t < tiles.count; ++t) m.pack_a(data + t * kMR * cols, tiles.at(t), tiles.height(t), 0, cols);
+  }
+  const T* at(int64_t t) const { return data + t * kMR * cols; }
+};
+
+// C (M x N) = alpha A B (+ C); B: rows k0..k0+K of panels. A's element (i, k): a[i * rs + k * cs].
+template <class T>
+void panel_product(int64_t M, int64_t K, const T* a, int64_t rs, int64_t cs, const Panels<T>& B, int64_t k0, T* C, int64_t ldc,
+                   bool accumulate) {
+  const Tiles tiles(M);
+  typename Simd<T>::vec acc[2 * kMR];
+  for (int64_t t = 0; t < tiles.count; ++t)
+    for (int64_t q = 0; q * kNR<T> < B.cols; ++q) {
+      const int cols = Panels<T>::width(q, B.cols);
+      tile<T>(tiles.height(t), cols, K, a + tiles.at(t) * rs, rs, cs, B.at(q, k0), kNR<T>, acc);
+      write_tile<T>(acc, tiles.height(t), cols, C + tiles.at(t) * ldc + q * kNR<T>, ldc, accumulate, true, {}, 0, 0);
+    }
+}
+
+// A tile of queries times keys j0..j0+n (j0 begins a panel), scaled.
+template <class T>
+void scores(int rows, const T* a, const Panels<T>& keys, int64_t j0, int64_t n, T scale, T* out, int64_t ldc) {
+  typename Simd<T>::vec acc[2 * kMR];
+  Epilogue<T> e;
+  e.alpha = scale;
+  for (int64_t q = 0; q * kNR<T> < n; ++q) {
+    const int cols = Panels<T>::width(q, n);
+    tile<T>(rows, cols, keys.rows, a, 1, kMR, keys.at(j0 / kNR<T> + q, 0), kNR<T>, acc);
+    write_tile<T>(acc, rows, cols, out + q * kNR<T>, ldc, false, true, e, 0, 0);
+  }
+}
+
+// The mask of one batch; adds a row of it to a row of scores.
+template <class T>
+struct Mask {
+  const Array* a;
+  Matrix<bool> allowed{nullptr, 0, 0};
+  Matrix<T> added{nullptr, 0, 0};
+  Mask(const Array* mask, int64_t batch) : a(mask) {
+    if (!a) return;
+    if (a->dtype == DType::b8) allowed = slice<bool>(*a, batch);
+    else added = slice<T>(*a, batch);
+  }
+  void apply(T* row, int64_t i, int64_t j0, int64_t n) const {
+    if (allowed.p) {
+      const bool* m = allowed.p + i * allowed.rs + j0 * allowed.cs;
+      for (int64_t j = 0; j < n; ++j) row[j] = m[j * allowed.cs] ? row[j] : -std::numeric_limits<T>::infinity();
+    } else if (added.p) {
+      const T* m = added.p + i * added.rs + j0 * added.cs;
+      if (added.cs == 1) for (int64_t j = 0; j < n; ++j) row[j] += m[j];
+      else for (int64_t j = 0; j < n; ++j) row[j] += m[j * added.cs];
+    }
+  }
+};
+
+// How many of the keys j0..j0+n query i may see.
+inline int64_t visible(const Sizes& z, int64_t i, int64_t j0, int64_t n) {
+  return z.causal ? std::clamp<int64_t>(i + 1 - j0, 0, n) : n;
+}
+
+// ---- forward ------------------------------------------------------------------------------------------------------------
+
+// attention(q, k, v, mask or None; causal, scale) -> out, lse. The memory of out is ordered like q's.
+void ordered_like(const Array& a, Meta* m) {
+  int order[kMaxDims];                        // by falling stride
+  for (int d = 0; d < m->ndim - 1; ++d) {
+    int at = d;
+    for (; at > 0 && a.strides[order[at - 1]] < a.strides[d]; --at) order[at] = order[at - 1];
+    order[at] = d;
+  }
+  m->has_strides = true;
+  m->strides[m->ndim - 1] = 1;
+  int64_t step = m->shape[m->ndim - 1];
+  for (int k = m->ndim - 2; k >= 0; --k) {
+    m->strides[order[k]] = step > 0 ? step : 1;
+    step *= m->shape[order[k]];
+  }
+}
+
+void attention_infer(const Call& c, Meta* m) {
+  const Array &q = *c.in[0], &v = *c.in[2];
+  m[0].like(q);
+  m[0].shape[q.ndim - 1] = v.shape[v.ndim - 1];
+  ordered_like(q, &m[0]);
+  m[1].like(q);
+  m[1].ndim = q.ndim - 1;
+  if (is_half(q.dtype)) m[1].dtype = DType::f32;
+}
+
+// One row of a block: scores become exp(score - maximum), zero past `n`; returns the factor of what came before.
+template <class T>
+T soften(T* row, int64_t n, int64_t width, T* maximum, T* total) {
+  const T most = std::max(*maximum, lane_max(row, n));
+  std::fill(row + n, row + width, T(0));
+  if (most == -std::numeric_limits<T>::infinity()) {         // nothing to attend to yet, or NaN
+    for (int64_t j = 0; j < n; ++j) *total += row[j] = row[j] == most ? T(0) : row[j];
+    return T(1);
+  }
+  const T before = fast_exp(*maximum - most);
+  *total = *total * before + lane_sum<T>(n, [&](int64_t j) { return row[j] = fast_exp(row[j] - most); });
+  *maximum = most;
+  return before;
+}
+
+template <class T>
+struct ForwardJob {
+  const Sizes& z;
+  const Panels<T> keys, values;
+  const Mask<T> mask;
+  Scratch<T> block, sums;
+
+  ForwardJob(const Sizes& sizes, const Matrix<T>& k, const Matrix<T>& v, const Array* m, int64_t batch, int64_t seen)
+      : z(sizes), keys(transposed(k), z.E, seen), values(v, seen, z.Ev), mask(m, batch), block(kMR * kKeys), sums(kMR * z.Ev) {}
+
+  // Queries i..i+rows.
+  void run(const Matrix<T>& q, int64_t i, int rows, T* out, int64_t ldo, T* lse) {
+    alignas(64) T maximum[kMR], total[kMR] = {};
+    std::fill(maximum, maximum + kMR, -std::numeric_limits<T>::infinity());
+    Scratch<T> packed(kMR * z.E);
+    q.pack_a(packed, i, rows, 0, z.E);
+    const int64_t end = z.seen(i + rows);
+    for (int64_t j0 = 0; j0 < end; j0 += kKeys) {
+      const int64_t n = std::min(kKeys, end - j0);
+      scores<T>(rows, packed, keys, j0, n, static_cast<T>(z.scale), block, kKeys);
+      for (int r = 0; r < rows; ++r) {
+        T* row = block + r * kKeys;
+        const int64_t some = visible(z, i + r, j0, n);
+        mask.apply(row, i + r, j0, some);
+        const T before = soften(row, some, n, maximum + r, total + r);
+        if (j0 > 0)
+          for (int64_t e = 0; e < z.Ev; ++e) sums[r * z.Ev + e] *= before;
+      }
+      panel_product<T>(rows, n, block, kKeys, 1, values, j0, sums, z.Ev, j0 > 0);
+    }
+    for (int r = 0; r < rows; ++r) {
+      const bool dead = total[r] == T(0);
+      const T scale = dead ? T(0) : T(1) / total[r];
+      lse[r] = dead ? -std::numeric_limits<T>::infinity() : maximum[r] + std::log(total[r]);
+      for (int64_t e = 0; e < z.Ev; ++e) out[r * ldo + e] = dead ? T(0) : sums[r * z.Ev + e] * scale;
+    }
+  }
+};
+
+template <class T>
+void attention_forward(const Call& c) {
+  const Array &q = *c.in[0], &k = *c.in[1], &v = *c.in[2];
+  const Sizes z(c, q, k, v);
+  const int64_t chunks = (z.L + kQueries - 1) / kQueries;
+  const Tiles all(z.L);
+  parallel_for(z.batches * chunks, [&](int64_t job) {
+    const int64_t b = job / chunks, part = job % chunks;
+    const int64_t t0 = all.count * part / chunks, t1 = all.count * (part + 1) / chunks;
+    ForwardJob<T> work(z, slice<T>(k, b), slice<T>(v, b), c.in[3], b, z.seen(all.at(t1)));
+    const Matrix<T> out = slice<T>(*c.out[0], b);
+    for (int64_t t = t0; t < t1; ++t)
+      work.run(slice<T>(q, b), all.at(t), all.height(t), const_cast<T*>(out.p) + all.at(t) * out.rs, out.rs,
+               c.out[1]->ptr<T>() + b * z.L + all.at(t));
+  });
+}
+
+// ---- backward -----------------------------------------------------------------------------------------------------------
+
+// attention_backward(g, q, k, v, mask or None, out, lse; causal, scale) -> dq, dk, dv
+void attention_backward_infer(const Call& c, Meta* m) {
+  for (int i = 0; i < 3; ++i) {
+    m[i].like(*c.in[1 + i]);
+    ordered_like(*c.in[1 + i], &m[i]);
+  }
+}
+
+// Queries of some tiles and all keys of one batch.
+template <class T>
+struct BackwardJob {
+  const Sizes& z;
+  const int64_t i0, rows;                     // queries i0..i0+rows
+  const RowTiles<T> q_tiles, g_tiles;
+  const Panels<T> q_panels, g_panels, k_panels, k_columns, v_columns;
+  const Mask<T> mask;
+  const T* lse;
+  Scratch<T> dot, p, ds;
+
+  static Matrix<T> from(const Matrix<T>& m, int64_t i) { return {m.p + i * m.rs, m.rs, m.cs}; }
+
+  BackwardJob(const Sizes& sizes, int64_t first, int64_t end, const Matrix<T>& q, const Matrix<T>& k, const Matrix<T>& v,
+              const Matrix<T>& g, const Matrix<T>& out, const Array* m, int64_t batch, const T* kept)
+      : z(sizes), i0(first), rows(end - first), q_tiles(from(q, i0), rows, z.E), g_tiles(from(g, i0), rows, z.Ev),
+        q_panels(from(q, i0), rows, z.E), g_panels(from(g, i0), rows, z.Ev), k_panels(k, z.S, z.E),
+        k_columns(transposed(k), z.E, z.S), v_columns(transposed(v), z.Ev, z.S), mask(m, batch), lse(kept + first), dot(rows),
+        p(kQueryTiles * kMR * kKeysBack), ds(kQueryTiles * kMR * kKeysBack) {
+    for (int64_t i = 0; i < rows; ++i) {
+      const T *a = g.p + (i0 + i) * g.rs, *b = out.p + (i0 + i) * out.rs;
+      dot[i] = lane_sum<T>(z.Ev, [&](int64_t e) { return a[e * g.cs] * b[e]; });
+    }
+  }
+
+  // p and ds (gradient of the scores, times the scale) of tiles t0..t1 and keys j0..j0+n.
+  void probabilities(int64_t t0, int64_t t1, int64_t j0, int64_t n) {
+    for (int64_t t = t0; t < t1; ++t) {
+      const int64_t at = q_tiles.tiles.at(t) - q_tiles.tiles.at(t0);
+      scores<T>(q_tiles.tiles.height(t), q_tiles.at(t), k_columns, j0, n, static_cast<T>(z.scale), p + at * kKeysBack, kKeysBack);
+      scores<T>(q_tiles.tiles.height(t), g_tiles.at(t), v_columns, j0, n, T(1), ds + at * kKeysBack, kKeysBack);
+      for (int64_t r = 0; r < q_tiles.tiles.height(t); ++r) {
+        const int64_t i = q_tiles.tiles.at(t) + r;
+        T *pr = p + (at + r) * kKeysBack, *dr = ds + (at + r) * kKeysBack;
+        const bool dead = lse[i] == -std::numeric_limits<T>::infinity();
+        const int64_t some = dead ? 0 : visible(z, i0 + i, j0, n);
+        mask.apply(pr, i0 + i, j0, some);
+        const T l = lse[i], d = dot[i], s = static_cast<T>(z.scale);
+        for (int64_t j = 0; j < some; ++j) {
+          pr[j] = fast_exp(pr[j] - l);
+          dr[j] = pr[j] * (dr[j] - d) * s;
+        }
+        std::fill(pr + some, pr + n, T(0));
+        std::fill(dr + some, dr + n, T(0));
+      }
+    }
+  }
+
+  // dq: this job's rows; dk, dv: all keys, contiguous rows of the given strides.
+  void run(T* dq, int64_t ldq, T* dk, int64_t ldk, T* dv, int64_t ldv) {
+    const Tiles& tiles = q_tiles.tiles;
+    for (int64_t j0 = 0; j0 < z.S; j0 += kKeysBack) {
+      const int64_t n = std::min(kKeysBack, z.S - j0);
+      bool more = false;
+      for (int64_t t0 = 0; t0 < tiles.count; t0 += kQueryTiles) {
+        const int64_t t1 = std::min(tiles.count, t0 + kQueryTiles), i = tiles.at(t0), m = tiles.at(t1) - i;
+        if (z.seen(i0 + i + m) <= j0) continue;
+        probabilities(t0, t1, j0, n);
+        panel_product<T>(n, m, p, 1, kKeysBack, g_panels, i, dv + j0 * ldv, ldv, more);
+        panel_product<T>(n, m, ds, 1, kKeysBack, q_panels, i, dk + j0 * ldk, ldk, more);
+        panel_product<T>(m, n, ds, kKeysBack, 1, k_panels, j0, dq + i * ldq, ldq, j0 > 0);
+        more = true;
+      }
+      for (int64_t j = j0; !more && j < j0 + n; ++j) {       // no query sees these keys
+        std::fill(dk + j * ldk, dk + j * ldk + z.E, T(0));
+        std::fill(dv + j * ldv, dv + j * ldv + z.Ev, T(0));
+      }
+    }
+    for (int64_t i = 0; z.S == 0 && i < rows; ++i) std::fill(dq + i * ldq, dq + i * ldq + z.E, T(0));
+  }
+};
+
+template <class T>
+void attention_backward(const Call& c) {
+  const Array &g = *c.in[0], &q = *c.in[1], &k = *c.in[2], &v = *c.in[3], &out = *c.in[5];
+  const Sizes z(c, q, k, v);
+  // With few batches the queries are cut into parts, whose gradients of keys and values are added in order.
+  const Tiles all(z.L);
+  const int64_t parts = std::max<int64_t>(1, std::min((all.count + kQueryTiles - 1) / kQueryTiles, kJobs / std::max<int64_t>(1, z.batches)));
+  const int64_t each = z.S * (z.E + z.Ev);
+  Scratch<T> partial(parts > 1 ? z.batches * parts * each : 0);
+  parallel_for(z.batches * parts, [&](int64_t job) {
+    const int64_t b = job / parts, part = job % parts;
+    const int64_t first = all.at(all.count * part / parts), end = all.at(all.count * (part + 1) / parts);
+    const Matrix<T> dq = slice<T>(*c.out[0], b), dk = slice<T>(*c.out[1], b), dv = slice<T>(*c.out[2], b);
+    BackwardJob<T> work(z, first, end, slice<T>(q, b), slice<T>(k, b), slice<T>(v, b), slice<T>(g, b), slice<T>(out, b), c.in[4], b,
+                        c.in[6]->ptr<T>() + b * z.L);
+    T *own = partial + job * each, *rows = const_cast<T*>(dq.p) + first * dq.rs;
+    if (parts > 1) work.run(rows, dq.rs, own, z.E, own + z.S * z.E, z.Ev);
+    else work.run(rows, dq.rs, const_cast<T*>(dk.p), dk.rs, const_cast<T*>(dv.p), dv.rs);
+  });
+  if (parts == 1) return;
+  auto add = [&](const Array& a, int64_t b, int64_t width, int64_t offset) {
+    const Matrix<T> m = slice<T>(a, b);
+    for (int64_t j = 0; j < z.S; ++j)
+      for (int64_t e = 0; e < width; ++e) {
+        T sum = 0;
+        for (int64_t part = 0; part < parts; ++part) sum += partial[(b * parts + part) * each + offset + j * width + e];
+        const_cast<T*>(m.p)[j * m.rs + e] = sum;
+      }
+  };
+  for (int64_t b = 0; b < z.batches; ++b) {
+    add(*c.out[1], b, z.E, 0);
+    add(*c.out[2], b, z.Ev, z.S * z.E);
+  }
+}
+
+void attention_run(const Call& c) {
+  floating(c.in[0]->dtype, "flash_attention", [&](auto z) { attention_forward<decltype(z)>(c); });
+}
+void attention_backward_run(const Call& c) {
+  floating(c.in[1]->dtype, "flash_attention_backward", [&](auto z) { attention_backward<decltype(z)>(c); });
+}
+RL_KERNEL(attention, 2, attention_infer, attention_run)
+RL_KERNEL(attention_backward, 3, attention_backward_infer, attention_backward_run)
+
+}  // namespace
+}  // namespace rl
