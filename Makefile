@@ -2,6 +2,7 @@
 # make test    everything that proves it right, against PyTorch
 # make bench   training-step times against PyTorch and JAX, as ratios
 # make lint    style, layering, types
+# make fuzz    100,000 damaged checkpoints, read in every way (FUZZ='--cases N --seed S' for others)
 # make sanitize  kernel tests under the address and undefined-behaviour sanitizers
 # Each target makes the virtual environment it needs in .venv.
 SHELL := /bin/bash
@@ -10,13 +11,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find src native -type f -not -name '*.so' -not -name '*.pyc') CMakeLists.txt pyproject.toml
 
-.PHONY: demo test bench bench-quick lint sanitize size coverage clean
+.PHONY: demo test fuzz bench bench-quick lint sanitize size coverage clean
 
 demo: $(VENV)/.rushlight $(VENV)/.train
 	$(BIN)/rushlight fit examples/recipes/digits.toml
 
 test: $(VENV)/.rushlight $(VENV)/.test
 	$(BIN)/python -m pytest -n 2 --dist worksteal -q tests
+
+fuzz: $(VENV)/.rushlight $(VENV)/.test
+	$(BIN)/python -m tests.serialization.fuzz $(FUZZ)
 
 bench: $(VENV)/.rushlight $(VENV)/.bench
 	$(BIN)/python -m bench

@@ -153,3 +153,11 @@ def test_optimizers(tmp_path, capsys):
     last = [float(line.split()[-1]) for line in lines]
     assert len(last) == 13 and max(last) < 0.04 and sorted(last)[6] < 0.013
     assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_loss_curves(tmp_path, capsys):
+    """The guide's curves: SmoothL1 is half a unit below L1 at the ends, and a parabola near 0."""
+    runpy.run_path(str(EXAMPLES / "loss_curves.py"))["main"](tmp_path / "picture.png")
+    rows = {line[:18].strip(): line.split()[-3:] for line in capsys.readouterr().out.splitlines()}
+    assert [row[-1] for row in rows.values()] == ["0.5021", "0.1261", "0.0420", "0.1261", "0.2521"]
+    assert (tmp_path / "picture.png").read_bytes()[:4] == b"\x89PNG"

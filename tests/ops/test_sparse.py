@@ -65,6 +65,7 @@ g * 2 | 2 * g | g * 2.5 | g / 2 | -g | g * T.tensor(2.0) | g / T.tensor(2.0) | g
 c * c | g.pow(2) | g ** 2 | c.abs() | g.sign() | g.square() | T.relu(g) | g.relu() | T.isnan(g) | T.neg(g) | T.mul(g, 2) | T.add(g, g)
 g.sum() | g.norm() | g.norm(1) | c.norm(2) | h.sum() | g.float() | g.double() | g.half() | g.long() | g.to(T.float64) | g.int() | g.cpu()
 g.zero_() | g.mul_(2) | g.div_(2) | g.neg_() | g.add_(g, alpha=2) | g.copy_(c) | g.zero_().is_coalesced() | g.numpy() | g.tolist()
+[g.data.mul_(3), g] | [g.detach().div_(2), g] | [g.data.neg_(), g] | [c.data.sqrt_(), c] | [c.data.mul_(c), c]
 g.item() | bool(g) | g.nbytes | g.backward()
 """
 
@@ -240,6 +241,9 @@ def test_files():
     theirs = oracle.load(buffer, weights_only=True)
     buffer.seek(0)
     ours = torch.load(buffer)
+    buffer.seek(0)
+    listed = [(t.name, t.shape, t.dtype) for t in torch.serialization.inspect(buffer)]
+    assert listed[:2] == [("g.indices", (2, 3), "int64"), ("g.values", (3,), "float32")]
     assert text([ours["g"], ours["c"]]) == text([theirs["g"], theirs["c"]]) == text([g["g"], g["c"]])
     buffer = io.BytesIO()
     oracle.save(parts(oracle)["h"], buffer)

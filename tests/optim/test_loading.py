@@ -138,6 +138,24 @@ def test_adam_into_sgd():
             sgd.load_state_dict(adam.state_dict())
 
 
+def test_a_step_of_ones_own():
+    """A subclass with another step may keep other states."""
+
+    class Lion(torch.optim.Adam):
+        def step(self, closure=None):
+            for group in self.param_groups:
+                for p in group["params"]:
+                    self.state[p]["exp_avg"] = p.grad.clone()
+
+    torch_like = [torch.zeros(2, requires_grad=True)]
+    torch_like[0].grad = torch.ones(2)
+    made = Lion(torch_like)
+    made.step()
+    other = Lion([torch.zeros(2, requires_grad=True)])
+    other.load_state_dict(made.state_dict())
+    assert next(iter(other.state.values()))["exp_avg"].tolist() == [1.0, 1.0]
+
+
 def test_other_shapes():
     """A state that does not fit its parameter is refused when it is loaded; PyTorch fails in the next step."""
     saved, _ = optimizer(torch, ["fc1.weight"])
@@ -180,6 +198,7 @@ def steps(prepare, *, kind="SGD", frozen=False, schedule=False, zero=False, clos
             made.step(closure) if closure else made.step()
             if scheduler:
                 scheduler.step()
+    assert all(w.filename == __file__ for w in caught)
     return [str(w.message) for w in caught]
 
 

@@ -1,10 +1,14 @@
 """Files that are damaged or malicious: an error that says so, nothing executed, no memory taken on a file's word."""
 
+import argparse
 import io
 import os
 import pickle
 import random
+import re
 import struct
+import subprocess
+import sys
 import tracemalloc
 import zipfile
 
@@ -13,23 +17,15 @@ import torch
 
 import rushlight
 from rushlight.serialization import inspect, load, save
-from rushlight.serialization.archive import ArchiveWriter
 
-from .test_other_files import tar_file
+from . import fuzz
 
-EXPECTED = (pickle.UnpicklingError, RuntimeError, EOFError, ValueError)
+EXPECTED = fuzz.EXPECTED
 
 
 def archive(data_pkl, storages=(), name="x"):
-    """An archive around a hand-written pickle."""
-    buffer = io.BytesIO()
-    writer = ArchiveWriter(buffer, name)
-    writer.add("data.pkl", data_pkl)
-    for key, content in enumerate(storages):
-        writer.add(f"data/{key}", content)
-    writer.close()
-    buffer.seek(0)
-    return buffer
+    """An archive around a hand-written pickle, as a file."""
+    return io.BytesIO(fuzz.archive(data_pkl, storages, name))
 
 
 def refused(data_pkl, match, storages=(b"\0" * 64,)):
@@ -312,82 +308,44 @@ def test_plain_pickle(tmp_path):
 
 # -- random damage ----------------------------------------------------------------------------------------------------
 
-MUTATIONS = int(os.environ.get("RUSHLIGHT_TEST_MUTATIONS", 3000))
+MUTATIONS = int(os.environ.get("RUSHLIGHT_TEST_MUTATIONS", 1000))
 
 
-def _seed_file(zipped, theirs):
-    model = {
-        "model": {"w": rushlight.arange(6.0).reshape(2, 3).t(), "b": rushlight.tensor([True, False])},
-        "epoch": 3, "name": "x" * 20, "size": rushlight.Size((2, 3)), "p": rushlight.nn.Parameter(rushlight.ones(2)),
-        "raw": b"abc", "set": {1, 2}, "list": [1.5, None, 2**70],
-    }  # fmt: skip
-    buffer = io.BytesIO()
-    if theirs:
-        first = io.BytesIO()
-        save(model, first)
-        first.seek(0)
-        torch.save(torch.load(first), buffer, _use_new_zipfile_serialization=zipped)
-    else:
-        save(model, buffer, _use_new_zipfile_serialization=zipped)
-    return buffer.getvalue()
-
-
-def _mutate(rng, content):
-    content = bytearray(content)
-    kind = rng.randrange(5)
-    if kind == 0:
-        return bytes(content[: rng.randrange(len(content))])
-    if kind == 1:
-        at = rng.randrange(len(content))
-        del content[at : at + rng.randrange(1, 30)]
-        return bytes(content)
-    if kind == 2:
-        at, n = rng.randrange(len(content)), rng.randrange(1, 30)
-        content[at:at] = content[at : at + n]
-        return bytes(content)
-    for _ in range(rng.randrange(1, 5)):
-        at = rng.randrange(len(content))
-        content[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF, rng.randrange(256)))
-    return bytes(content)
-
-
-def _touch(value):
-    """Reads whatever came out, so that a bad view would show."""
-    stack = [value]
-    while stack:
-        v = stack.pop()
-        if isinstance(v, rushlight.Tensor) and max(v.shape, default=0) < 1000 and v.numel() < 1e6:
-            v.tolist()  # (2**40, 0) is a valid shape, but not as nested lists
-        elif isinstance(v, dict):
-            stack.extend(v.values())
-        elif isinstance(v, (list, tuple)):
-            stack.extend(v)
-
-
-@pytest.mark.parametrize("layout", ["zip", "stream", "pickle", "tar"])
-@pytest.mark.parametrize("theirs", [False, True], ids=["ours", "torch"])
-def test_mutations(layout, theirs, tmp_path):
+@pytest.mark.parametrize("name", fuzz.FILES)
+def test_mutations(name, tmp_path):
     """Random changes and cuts give a result or one of a few errors; never a crash, a hang or another exception."""
-    rng = random.Random(f"{layout}{theirs}")
-    seed = _seed_file(layout != "stream", theirs)
-    if layout == "tar":
-        tar_file(tmp_path / "t.pth")
-        seed = (tmp_path / "t.pth").read_bytes()
-    if layout == "pickle":  # damage inside an intact archive, which checksums would otherwise catch
-        with zipfile.ZipFile(io.BytesIO(seed)) as z:
-            prefix = z.namelist()[0].split("/")[0]
-            inner, data = z.read(f"{prefix}/data.pkl"), [z.read(f"{prefix}/data/{i}") for i in range(3)]
-    path = tmp_path / "m.pth"
-    for i in range(MUTATIONS):
-        content = archive(_mutate(rng, inner), data).getvalue() if layout == "pickle" else _mutate(rng, seed)
-        for read in (load, inspect):
-            try:
-                _touch(read(io.BytesIO(content)))
-            except EXPECTED:
-                pass
-        if i % 10 == 0:
-            path.write_bytes(content)
-            try:
-                _touch(load(path, mmap=True))
-            except EXPECTED:
-                pass
+    rng, source = random.Random(name), fuzz.Source(name)
+    path = tmp_path / ("m.safetensors" if name == "safetensors" else "m.pth")
+    for _ in range(MUTATIONS):
+        fuzz.run_case(name, source.damaged(rng), path)
+
+
+def test_harness():
+    """`make fuzz` ends with a summary in one line."""
+    command = [sys.executable, "-m", "tests.serialization.fuzz", "--cases", "24", "--jobs", "2", "--seed", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"fuzz: 24 damaged files of \d+ kinds, seed 1, \d+ s: 0 findings\n", done.stdout)
+
+
+def test_harness_goes_on(monkeypatch):
+    """A worker that dies is a finding, and the cases behind it are run."""
+    started = []
+
+    def start(first, options):
+        started.append(first)
+        program = f"import os; print('at {first}', flush=True); " + ("os.abort()" if first < 4 else "print('end')")
+        return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(fuzz, "_start", start)
+    findings = []
+    fuzz._follow(0, argparse.Namespace(last=9, jobs=2), findings)
+    assert started == [0, 2, 4]
+    assert [(case, text) for case, _, text in findings] == [(case, "the process ended with -6") for case in (0, 2)]
+
+
+def test_watch():
+    """Code that runs, and files that are written, are seen."""
+    program = "from tests.serialization.fuzz import Watch; w = Watch('ok'); w.on = True; {}; w.on = False; print(w.events)"
+    for act in ("exec('1')", "import colorsys", "open('/dev/null', 'w')", "__import__('os').system('true')"):
+        done = subprocess.run([sys.executable, "-c", program.format(act)], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() != "[]", act

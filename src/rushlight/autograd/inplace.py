@@ -90,7 +90,9 @@ def _write_sparse(op, self, args, attrs):
     if op.sparse_into is not None and not self.is_sparse:
         return op.sparse_into(self, *args, **attrs)
     result = op.call_sparse(self, *args, **attrs)
-    return self.become(result) if self.is_sparse else self.copy_(result)
+    if not self.is_sparse:
+        return self.copy_(result)
+    return self.become(result, in_place=op.name != "mul")  # in PyTorch, too, mul_ is not seen through `.data`
 
 
 def rebase(t, node, *, self_has_edge) -> None:

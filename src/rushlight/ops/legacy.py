@@ -43,7 +43,7 @@ Tensor.__new__ = _new
 
 class _TypeMeta(type):
     def __instancecheck__(cls, x):
-        return isinstance(x, Tensor) and x.dtype is cls.dtype
+        return isinstance(x, Tensor) and x.dtype is cls.dtype and not x.is_sparse
 
     def __call__(cls, *args, device=None):
         return _construct(cls.dtype, args)

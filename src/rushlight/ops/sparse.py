@@ -47,10 +47,13 @@ class SparseTensor(Tensor):
             frame = frame.f_back
         raise no_array(frame.f_code.co_name.strip("_"))
 
-    def become(self, other) -> SparseTensor:
-        """Takes the entries of `other`: how in-place operations end."""
+    def become(self, other, in_place=True) -> SparseTensor:
+        """Takes the entries of `other`: how in-place operations end. At the same positions, values are written in place."""
         if not other.is_sparse:
             raise RuntimeError("add(sparse, dense) is not supported. Use add(dense, sparse) instead.")
+        if in_place and other._index is self._index and other.dtype is self.dtype and not other.requires_grad:
+            self._value.detach().copy_(other._value)
+            return self
         self._index, self._value, self._coalesced = other._index, other._value, other._coalesced
         return self
 

@@ -21,3 +21,4 @@ from .rmsprop import RMSprop as RMSprop
 from .rprop import Rprop as Rprop
 from .sgd import SGD as SGD
 from .sparse_adam import SparseAdam as SparseAdam
+from .stateless import swap_in_optimizer_params_and_state as swap_in_optimizer_params_and_state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
@@ -67,6 +68,14 @@ def typename(x) -> str:
         return f"torch.{x._a.dtype.scalar_name}Tensor"
     cls = x if isinstance(x, type) else type(x)
     return cls.__qualname__ if cls.__module__ in ("builtins", "__builtin__") else f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _levels_to_user() -> int:
+    """The `stacklevel` of a warning for the line outside of this package that led here."""
+    package, frame, levels = __name__.split(".")[0], sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").split(".")[0] == package:
+        frame, levels = frame.f_back, levels + 1
+    return levels
 
 
 class Optimizer:
@@ -265,7 +274,7 @@ class Optimizer:
         warnings.warn(
             f"{type(self).__name__}.step() changed nothing: none of its parameters has a gradient. Was backward() called "
             "after zero_grad(), on a loss that depends on these parameters?",
-            stacklevel=4,
+            stacklevel=_levels_to_user(),
         )
 
     def table(self, model=None) -> str:

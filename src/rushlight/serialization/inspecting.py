@@ -111,6 +111,8 @@ class InspectBuilder(Builder):
             return dataclasses.replace(args[0], requires_grad=len(args) < 2 or args[1] is True)
         if path == "torch._tensor._rebuild_from_type_v2" and len(args) > 2 and isinstance(args[2], tuple):
             return self.call(args[0], args[2])
+        if path == "torch._utils._rebuild_sparse_tensor" and len(args) > 1 and isinstance(args[1], tuple):
+            return dict(zip(("indices", "values"), args[1], strict=False))
         if path == "collections.OrderedDict":
             return OrderedDict()
         if path == "collections.Counter":

@@ -69,7 +69,7 @@ def entries(path) -> list[Entry]:
         if not 2 <= length <= min(size - 8, _HEADER_LIMIT):
             raise _invalid(path, f"its header claims {length} bytes, the file has {size}")
         try:
-            header = json.loads(file.read(length))
+            header = json.loads(file.read(length).decode())  # bytes would be read as any encoding that they resemble
         except (ValueError, RecursionError) as error:
             raise _invalid(path, error) from None
     if not isinstance(header, dict):

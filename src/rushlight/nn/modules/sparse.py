@@ -46,6 +46,7 @@ class _Table(Module):
 class Embedding(_Table):
     """Rows of a table by index: (*) int -> (*, embedding_dim).
 
+    With `sparse=True` the weight's gradient is a sparse tensor of the rows in use, for `SparseAdam`, `SGD` and `Adagrad`.
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.nn.Embedding.html
     """
 
