@@ -86,6 +86,15 @@ LOSSES = [
 ]  # fmt: skip
 
 
+# Every loss with the other reductions too.
+PLAIN = [c for c in LOSSES if "reduction" not in c.values[0]]
+LOSSES += [
+    pytest.param(source, draw, random, id=source)
+    for loss, draw, random in (c.values for c in PLAIN) for reduction in ("sum", "none")
+    for source in [loss[:-1] + ("" if loss.endswith("()") else ", ") + f"reduction='{reduction}')"]
+]  # fmt: skip
+
+
 def make(source, T):
     return eval(f"nn.{source}", {"nn": T.nn, "torch": T})  # noqa: S307 - the sources are above
 
@@ -107,10 +116,11 @@ def ours(layer):
     return {k: rushlight.tensor(v.numpy()) for k, v in layer.state_dict().items()}
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("mode", ["train", "eval"])
 @pytest.mark.parametrize(("source", "draw", "random"), CASES + LOSSES)
 @pytest.mark.filterwarnings("ignore")
-def test_layer(source, draw, random, mode):
+def test_layer(source, draw, random, mode, dtype):
     """Repr, state-dict names and shapes, outputs and gradients."""
     theirs, mine = make(source, torch), make(source, rushlight)
     assert repr(mine) == repr(theirs)
@@ -118,8 +128,8 @@ def test_layer(source, draw, random, mode):
     assert {k: tuple(v.shape) for k, v in mine.state_dict().items()} == want
     assert [n for n, _ in mine.named_parameters()] == [n for n, _ in theirs.named_parameters()]
     mine.load_state_dict(ours(theirs))
-    theirs.train(mode == "train"), mine.train(mode == "train")
-    drawn = draw(Draw("float32", 0))
+    theirs, mine = (layer.to(getattr(T, dtype)).train(mode == "train") for T, layer in ((torch, theirs), (rushlight, mine)))
+    drawn = draw(Draw(dtype, 0))
     results = []
     for T, layer in ((torch, theirs), (rushlight, mine)):
         T.manual_seed(7)

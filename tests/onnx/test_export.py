@@ -377,3 +377,53 @@ def test_missing_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ImportError, match=r"pip install 'rushlight\[onnx\]'"):
         rl.onnx.export(nn.Linear(1, 1), rl.randn(1, 1))
+
+
+def _pruned(layer):
+    nn.utils.prune.l1_unstructured(layer, "weight", 0.5)
+    return layer
+
+
+P = nn.utils.parametrizations
+WEIGHTS = {
+    "weight_norm": lambda: P.weight_norm(nn.Linear(3, 4)),
+    "weight_norm-last": lambda: P.weight_norm(nn.Linear(3, 4), dim=1),
+    "weight_norm-bias": lambda: P.weight_norm(nn.Linear(3, 4), "bias"),
+    "weight_norm-all": lambda: P.weight_norm(nn.Linear(3, 4), dim=None),
+    "spectral_norm": lambda: P.spectral_norm(nn.Linear(3, 4)),
+    "spectral_norm-hook": lambda: nn.utils.spectral_norm(nn.Linear(3, 4)),
+    "orthogonal-exp": lambda: P.orthogonal(nn.Linear(3, 3)),
+    "orthogonal-cayley": lambda: P.orthogonal(nn.Linear(3, 4), orthogonal_map="cayley"),
+    "orthogonal-householder": lambda: P.orthogonal(nn.Linear(3, 4)),
+    "pruned": lambda: _pruned(nn.Linear(3, 4)),
+    "adaptive": lambda: Lambda(nn.AdaptiveLogSoftmaxWithLoss(3, 8, [2, 5], div_value=1.5).log_prob),
+}
+
+
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_computed_weights(name, opset):
+    """Weights that parametrizations and hooks compute; of ops that ONNX lacks the value is written."""
+    rl.manual_seed(0)
+    check(WEIGHTS[name](), rl.randn(2, 3), opset=opset)
+
+
+def test_parametrized_weights_keep_their_names():
+    """The originals are in the file, and the weight is computed from them."""
+    proto = rl.onnx.export(P.weight_norm(nn.Linear(3, 4)), (rl.ones(1, 3),))
+    assert {"parametrizations.weight.original0", "parametrizations.weight.original1", "bias"} <= {
+        t.name for t in proto.graph.initializer}  # fmt: skip
+
+
+def test_an_op_on_the_input_is_never_a_constant():
+    """matrix_exp of the input, and random windows, cannot be expressed."""
+    with pytest.raises(RuntimeError, match="matrix_exp has no ONNX lowering"):
+        rl.onnx.export(Lambda(rl.matrix_exp), (rl.ones(2, 2),))
+    with pytest.raises(RuntimeError, match="FractionalMaxPool2d: fractional_max_pool2d has no ONNX lowering"):
+        rl.onnx.export(nn.FractionalMaxPool2d(2, 2), (rl.ones(1, 1, 4, 4),))
+
+
+def test_cross_map_lrn_and_conv_tbc():
+    """Layers made of other ops export through them."""
+    check(nn.CrossMapLRN2d(3, 0.5), rl.randn(2, 5, 3, 3))
+    check(Lambda(lambda x: F.conv_tbc(x, rl.ones(2, 3, 4), rl.ones(4), 1)), rl.randn(5, 2, 3), dynamic=False)

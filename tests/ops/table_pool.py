@@ -143,6 +143,7 @@ def fractional_errors(rank):
         "samples-numbers": lambda T: f(T)(x(T), 3, **s(T, 2, 3, rank + 1)),
         "samples-dtype": lambda T: f(T)(x(T), 3, output_size=4, _random_samples=T.rand(2, 3, rank).double()),
         "samples-rank": lambda T: f(T)(x(T), 3, output_size=4, _random_samples=T.rand(3, rank)),
+        "size-negative": lambda T: f(T)(x(T), 2, output_size=-1),
         "ratio-length": lambda T: f(T)(x(T), 3, output_ratio=(0.5,)),
     }
     layer = lambda T: getattr(T.nn, f"FractionalMaxPool{rank}d")  # noqa: E731
@@ -155,6 +156,9 @@ ERRORS = [
     *fractional_errors(2),
     *fractional_errors(3),
     ErrorRow("fractional_max_pool3d", lambda T: T.nn.FractionalMaxPool3d(0, 2), "layer-kernel"),
+    # PyTorch gives -inf there, and indices outside of the plane.
+    *[ErrorRow("fractional_max_pool2d", lambda T, k=k: F(T).fractional_max_pool2d(T.ones(1, 1, 4, 4), k, 2) if T is not torch else 1 / 0,
+               f"kernel{k}", match=f"kernel_size must be greater than 0, but got [{k}, {k}]", error=RuntimeError) for k in (0, -1)],
     ErrorRow("fractional_max_pool2d", lambda T: F(T).fractional_max_pool2d(
         T.ones(1, 1, 4, 4), 2, 2, _random_samples=T.full((1, 1, 2), float("nan"))) if T is not torch else 1 / 0, "samples-nan",
         match="_random_samples must be between 0 and 1", error=RuntimeError),

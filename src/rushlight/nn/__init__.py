@@ -6,6 +6,7 @@ from . import parallel as parallel
 from . import parameter as parameter
 from . import utils as utils
 from .modules import *  # noqa: F403
+from .modules._module_hooks import _WrappedHook as _WrappedHook  # checkpoints of whole modules name it
 from .parallel import DataParallel as DataParallel
 from .parameter import Buffer as Buffer
 from .parameter import Parameter as Parameter

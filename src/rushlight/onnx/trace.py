@@ -3,6 +3,9 @@
 Values are known by the memory they lie in: storage, offset, shape and strides. What an op wrote is a traced value, and so
 are the model's inputs, parameters and buffers; any other tensor is a constant, of which a copy is kept. A storage's version
 tells whether memory was changed in a way that the record does not show; using such a tensor is an error, never a guess.
+
+What depends on parameters and buffers alone is recorded too, so that they appear in the file under their names; but an op on
+them that ONNX lacks, such as the exponential of a matrix in a parametrization, is computed now and becomes a constant.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import numpy as np
 
 from .. import _native
 from ..autograd.tensor import Tensor
+from .table import LOWERINGS
 
 __all__ = ["Call", "ExportError", "Trace"]
 
@@ -52,6 +56,7 @@ class Trace:
         self._seen = {}  # storage -> version after the last recorded call
         self._keep = []  # memory must not be used again for another tensor
         self._path = []
+        self._of_state = set()  # calls whose values depend on parameters and buffers alone
 
     def run(self, args, kwargs, inputs):
         self.inputs = inputs
@@ -95,9 +100,12 @@ class Trace:
         if a.storage_id in self._traced:
             what = "was written in place through another view" if value is not None else "shares memory with a traced one"
             raise ExportError(f"{self.where()}: a tensor of shape {list(a.shape)} {what}, which cannot be exported")
+        return self._constant(t, version)
+
+    def _constant(self, t, version):
         self.constants.append(np.array(t.detach().numpy()) if t.dtype.name != "bfloat16" else t.detach().float().numpy())
         value = "const", len(self.constants) - 1
-        self._values[_key(a)] = value, version
+        self._values[_key(t._a)] = value, version
         self._keep.append(t)
         return value
 
@@ -114,6 +122,11 @@ class Trace:
         tensors = [(v, x) for v, x in zip(values, args, strict=True) if isinstance(x, Tensor)]
         if all(v[0] == "const" for v, _ in tensors):
             return  # a constant expression
+        of_state = all(v[0] in ("const", "state") or v[1] in self._of_state and v[0] == "out" for v, _ in tensors)
+        if of_state and op.name not in LOWERINGS and not inplace:
+            for t in out if isinstance(out, tuple) else (out,):
+                self._constant(t, t._a.version)
+            return
         if inplace and values[0][0] == "const" and op.name not in ("copy", "fill", "zero"):
             raise ExportError(f"{self.where()}: {op.name}_ writes into a constant, which cannot be exported")
         if op.name in _SAME_VALUE:
@@ -124,6 +137,8 @@ class Trace:
             return
         specs = [spec(x) if isinstance(x, Tensor) else None for x in args]
         self.calls.append(Call(op.name, values, specs, attrs, [spec(t) for t in outs], self.where()))
+        if of_state:
+            self._of_state.add(len(self.calls) - 1)
         for i, t in enumerate(outs):
             self._put(t, ("out", len(self.calls) - 1, i))
 

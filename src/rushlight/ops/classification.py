@@ -7,6 +7,7 @@ import math
 from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
+from ._advice import no_distribution, nothing_counts, softmax_as_logs, softmax_as_scores
 from ._declare import contig
 from ._reduction import resolve
 from .activation import log_softmax
@@ -136,7 +137,10 @@ def _classes(input, target, weight, reduction, ignore_index, smoothing, is_log):
     if x.ndim == 1 and target._a.ndim == 1:  # one sample without a batch dimension
         target = target.reshape(())
     call = _cross_entropy_2d if x.ndim > 2 else _cross_entropy
-    return call(input, target, weight, p=(_CODE[reduction], int(ignore_index), float(smoothing), int(is_log)))[0]
+    loss, _, total = call(input, target, weight, p=(_CODE[reduction], int(ignore_index), float(smoothing), int(is_log)))
+    if reduction == "mean":
+        nothing_counts("nll_loss" if is_log else "cross_entropy", total._a, target, weight, ignore_index)
+    return loss
 
 
 def _probabilities(input, target, weight, reduction, ignore_index, smoothing):
@@ -171,7 +175,10 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html
     """
     reduction = resolve(size_average, reduce, reduction)
+    softmax_as_scores(input)
     if target._a.shape == input._a.shape:
+        if target._a.ndim == 1 and target._a.dtype.is_floating_point:
+            no_distribution(target)
         return _probabilities(input, target, weight, reduction, ignore_index, label_smoothing)
     if not 0.0 <= label_smoothing <= 1.0:
         raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
@@ -184,6 +191,7 @@ def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, r
     if not input._a.dtype.is_floating_point:
         _check_indices(input, target)
         raise NotImplementedError(f"\"nll_loss_out_frame\" not implemented for '{input._a.dtype.scalar_name}'")
+    softmax_as_logs(input)
     return _classes(input, target, weight, reduction, ignore_index, 0.0, True)
 
 

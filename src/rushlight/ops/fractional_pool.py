@@ -44,6 +44,11 @@ def _check(rank, x, size, kernel, samples):
         if x.shape[d] == 0:
             raise RuntimeError(f"{name}: Expected input to have non-zero size for non-batch dimensions, but got{list(x.shape)} with "
                                f"dimension {d} being empty.")  # fmt: skip
+    if any(k < 1 for k in kernel):
+        raise RuntimeError(f"{name}: kernel_size must be greater than 0, but got {list(kernel)}")
+    if any(o < 0 for o in size):
+        shape = [*x.shape[:-rank], *size]
+        raise RuntimeError(f"Trying to create tensor with negative dimension {min(size)}: {shape}")
     for label, o, k, n in zip(("time", "height", "width")[3 - rank :], size, kernel, x.shape[-rank:], strict=True):
         if o + k - 1 >= n + (rank == 2):  # PyTorch's three-dimensional pooling wants one element more
             raise RuntimeError(f"{name}: pool {label} {k} too large relative to input {label} {n}")

@@ -12,6 +12,7 @@ from .._kernels import K
 from ..autograd.grad_mode import no_grad
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
+from ._advice import negative_counts, other_size
 from ._declare import contig
 from ._reduction import reduced, resolve
 from .creation import ones_like, result_type
@@ -357,6 +358,8 @@ def poisson_nll_loss(input, target, log_input=True, full=False, size_average=Non
                      reduction="mean") -> Tensor:  # fmt: skip
     """e^x - y x (`log_input`) or x - y log(x + eps); `full` adds Stirling's approximation of log(y!) for y > 1."""
     reduction = resolve(size_average, reduce, reduction)
+    other_size(input, target)
+    negative_counts(target)
     losses = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
@@ -421,6 +424,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """x where y = 1, max(0, margin - x) where y = -1."""
     reduction = resolve(size_average, reduce, reduction)
+    other_size(input, target)
     near = where(target != -1, input, 0.0)
     far = where(target != 1, (margin - input).clamp_min(0), 0.0)
     return reduced(near + far, reduction)

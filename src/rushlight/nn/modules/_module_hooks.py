@@ -100,7 +100,7 @@ def register_module_full_backward_hook(hook):
     return _add_call_hook(GLOBAL.backward, hook)
 
 
-class WrappedHook:
+class _WrappedHook:
     """A hook that is called with its module first; holds the module weakly."""
 
     def __init__(self, hook, module=None):
@@ -352,7 +352,7 @@ def _register_legacy(module, hooks, result):
         value = next(v for v in value.values() if isinstance(v, Tensor)) if isinstance(value, dict) else value[0]
     if value.grad_fn is not None:
         for hook in hooks:
-            value.grad_fn.register_hook(WrappedHook(hook, module))
+            value.grad_fn.register_hook(_WrappedHook(hook, module))
 
 
 def _always_called(module, state, called):

@@ -10,7 +10,7 @@ from ...autograd.grad_mode import no_grad
 from ...autograd.hooks import RemovableHandle
 from ...autograd.tensor import Tensor
 from ..parameter import Parameter, is_lazy
-from ._module_hooks import WrappedHook
+from ._module_hooks import _WrappedHook
 
 __all__ = ["StateDict"]
 
@@ -223,7 +223,7 @@ class StateDict:
         return _add(self._state_dict_pre_hooks, hook)
 
     def _register_load_state_dict_pre_hook(self, hook, with_module=False):
-        return _add(self._load_state_dict_pre_hooks, WrappedHook(hook, self if with_module else None))
+        return _add(self._load_state_dict_pre_hooks, _WrappedHook(hook, self if with_module else None))
 
     def register_load_state_dict_pre_hook(self, hook):
         """`hook(module, state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...autograd.tensor import Tensor
 from ..parameter import Parameter
+from ._hidden import SUSPECTS, report
 
 __all__ = ["Tree"]
 
@@ -70,12 +71,13 @@ class Tree:
 
     def named_parameters(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True):
         """Pairs of name and parameter, shared ones once."""
-        yield from self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
+        if SUSPECTS:
+            report(self, Tree)
+        return self._named_members(lambda m: m._parameters.items(), prefix, recurse, remove_duplicate)
 
     def parameters(self, recurse: bool = True):
         """The parameters, submodules' included; what an optimizer is given."""
-        for _, param in self.named_parameters(recurse=recurse):
-            yield param
+        return (param for _, param in self.named_parameters(recurse=recurse))
 
     def named_buffers(self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True):
         """Pairs of name and buffer."""

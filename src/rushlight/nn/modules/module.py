@@ -13,6 +13,7 @@ from ...autograd.tensor import Tensor
 from ...ops.creation import _parse_to, empty_like
 from ..parameter import Buffer, Parameter
 from ._explain import explain
+from ._hidden import note
 from ._module_hooks import GLOBAL, call_with_hooks
 from ._state_dict import StateDict
 from ._tree import Tree
@@ -197,6 +198,8 @@ class Module(StateDict, Tree):
         elif (buffers is not None and name in buffers) or (isinstance(value, Tensor) and isinstance(value, Buffer)):
             self._set_buffer(name, value)
         else:
+            if type(value) is list or type(value) is dict:
+                note(self, value, Module)
             object.__setattr__(self, name, value)
 
     def _set_buffer(self, name, value):
@@ -374,6 +377,8 @@ class Module(StateDict, Tree):
             self.__dict__.setdefault(name, OrderedDict())
         self.__dict__.setdefault("_non_persistent_buffers_set", set())
         self.__dict__.setdefault("_is_full_backward_hook", None)
+        if self._forward_pre_hooks or self._forward_hooks or self._backward_hooks or self._backward_pre_hooks:
+            self.__dict__["_hooked"] = True  # PyTorch's files do not say
 
     def _get_name(self):
         return type(self).__name__
