@@ -10,14 +10,15 @@ import os
 import sys
 import warnings
 
+from .. import _dtypes
 from .._kernels import K
 
 __all__ = ["advise", "softmax_as_scores", "softmax_as_logs", "nothing_counts", "no_distribution", "other_size", "negative_counts"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
-# How many values a check reads at most.
-_MOST = 1024
+# How many values a check reads at most: of vectors that are seldom long, and of targets of any size.
+_MOST, _GLANCE = 1024, 256
 
 
 def advise(message: str) -> None:
@@ -75,9 +76,10 @@ def other_size(input, target) -> None:
 
 
 def negative_counts(target) -> None:
-    """Poisson counts below zero, among the first thousand."""
+    """Poisson counts below zero, among the first few hundred."""
     a = target._a
-    if a.numel > _MOST and a.contiguous:
-        a = a.as_strided((_MOST,), (1,), a.offset)
-    if 0 < a.numel <= _MOST and a.dtype.is_floating_point and K.amin(a, (1 << a.ndim) - 1, False).item() < 0:
+    n = a.numel
+    if n > _GLANCE and a.contiguous:
+        a, n = a.as_strided((_GLANCE,), (1,), a.offset), _GLANCE
+    if 0 < n <= _GLANCE and a.dtype is not _dtypes.bool and K.amin(a, (1 << a.ndim) - 1, False).item() < 0:
         advise("poisson_nll_loss: the target has negative values, which are no counts.")
