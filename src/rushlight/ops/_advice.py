@@ -17,8 +17,8 @@ __all__ = ["advise", "softmax_as_scores", "softmax_as_logs", "nothing_counts", "
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
-# How many values a check reads at most: of vectors that are seldom long, and of targets of any size.
-_MOST, _GLANCE = 1024, 256
+# How many values a check reads at most; of more than that, how many at the beginning.
+_MOST, _GLANCE = 512, 128
 
 
 def advise(message: str) -> None:
@@ -79,7 +79,7 @@ def negative_counts(target) -> None:
     """Poisson counts below zero, among the first few hundred."""
     a = target._a
     n = a.numel
-    if n > _GLANCE and a.contiguous:
+    if n > _MOST and a.contiguous:
         a, n = a.as_strided((_GLANCE,), (1,), a.offset), _GLANCE
-    if 0 < n <= _GLANCE and a.dtype is not _dtypes.bool and K.amin(a, (1 << a.ndim) - 1, False).item() < 0:
+    if 0 < n <= _MOST and a.dtype is not _dtypes.bool and K.amin(a, (1 << a.ndim) - 1, False).item() < 0:
         advise("poisson_nll_loss: the target has negative values, which are no counts.")
