@@ -163,6 +163,11 @@ def registered_later(self, nn):
     self.all = nn.ModuleList(self.layers)
 
 
+def made_a_sequential(self, nn):
+    set_list(self, nn)
+    self.layers = nn.Sequential(*self.layers)
+
+
 def without_parameters(self, nn):
     self.activations = [nn.ReLU(), nn.Dropout()]
 
@@ -180,7 +185,9 @@ def other_lists(self, nn):
     self.sizes, self.names, self.table, self.steps = [1, 2], {"a": 1}, [[1], [2]], []
 
 
-@pytest.mark.parametrize("fill", [registered_too, registered_later, without_parameters, frozen, its_parameters_registered, other_lists])
+@pytest.mark.parametrize("fill", [
+    registered_too, registered_later, made_a_sequential, without_parameters, frozen, its_parameters_registered, other_lists,
+])  # fmt: skip
 def test_modules_that_are_seen(fill):
     """Modules that are registered too, have nothing to train, or are frozen on purpose."""
     net = model(fill)
