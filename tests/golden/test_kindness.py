@@ -38,6 +38,9 @@ CASES = {
     "all-ignored-image": (lambda T: F(T).cross_entropy(T.ones(1, 3, 2, 2), T.full((1, 2, 2), -100)), IGNORED),
     "all-weightless": (lambda T: F(T).cross_entropy(leaf(T), T.tensor([1, 1]), weight=T.tensor([1.0, 0, 1, 1])),
                        "every target is ignored .* or has weight 0, and the mean over none is nan"),
+    "all-ignored-by-chunks": (lambda T: F(T).linear_cross_entropy(leaf(T), T.ones(3, 4), T.tensor([-100, -100]),
+                                                                  options=T.nn.LinearCrossEntropyOptions()),
+                              "linear_cross_entropy: every target is ignored"),
     "vectors": (lambda T: F(T).cross_entropy(T.tensor([0.2, -1.0, 3.0]), T.tensor([1.0, 0.0, 1.0])),
                 r"this target is no distribution \(its sum is 2\). For one score per sample use binary_cross_entropy_with_logits"),
     "vectors-negative": (lambda T: T.nn.CrossEntropyLoss()(T.tensor([0.2, -1.0]), T.tensor([1.5, -0.5])), "no distribution"),
@@ -45,6 +48,7 @@ CASES = {
     "poisson": (lambda T: T.nn.PoissonNLLLoss()(T.ones(4, 1), T.ones(4)), SIZE),
     "poisson-negative": (lambda T: F(T).poisson_nll_loss(T.ones(3), T.tensor([1.0, -2, 3])),
                          "poisson_nll_loss: the target has negative values, which are no counts"),
+    "poisson-negative-integers": (lambda T: F(T).poisson_nll_loss(T.ones(2), T.tensor([3, -1])), "negative values"),
     "poisson-negative-many": (lambda T: F(T).poisson_nll_loss(T.ones(9000), T.linspace(-1, 1, 9000)), "negative values"),
 }  # fmt: skip
 
@@ -159,6 +163,11 @@ def registered_later(self, nn):
     self.all = nn.ModuleList(self.layers)
 
 
+def made_a_sequential(self, nn):
+    set_list(self, nn)
+    self.layers = nn.Sequential(*self.layers)
+
+
 def without_parameters(self, nn):
     self.activations = [nn.ReLU(), nn.Dropout()]
 
@@ -176,7 +185,9 @@ def other_lists(self, nn):
     self.sizes, self.names, self.table, self.steps = [1, 2], {"a": 1}, [[1], [2]], []
 
 
-@pytest.mark.parametrize("fill", [registered_too, registered_later, without_parameters, frozen, its_parameters_registered, other_lists])
+@pytest.mark.parametrize("fill", [
+    registered_too, registered_later, made_a_sequential, without_parameters, frozen, its_parameters_registered, other_lists,
+])  # fmt: skip
 def test_modules_that_are_seen(fill):
     """Modules that are registered too, have nothing to train, or are frozen on purpose."""
     net = model(fill)

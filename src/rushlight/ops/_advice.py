@@ -1,6 +1,7 @@
 """Warnings where PyTorch computes in silence what is hardly meant. They change no number and cost less than an op.
 
-Each is a UserWarning at the caller's line, so that Python shows it once there.
+Each is a UserWarning at the caller's line, so that Python shows it once there. Checks that read values are left out while a
+step is recorded, which must not read any: its first call was not recorded and has been checked.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import os
 import sys
 import warnings
 
+from .. import _dtypes, _recording
 from .._kernels import K
 
 __all__ = ["advise", "softmax_as_scores", "softmax_as_logs", "nothing_counts", "no_distribution", "other_size", "negative_counts"]
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
-# How many values a check reads at most.
-_MOST = 1024
+# How many values a check reads at most; of more than that, how many at the beginning.
+_MOST, _GLANCE = 512, 128
 
 
 def advise(message: str) -> None:
@@ -51,7 +53,7 @@ def softmax_as_logs(x) -> None:
 
 def nothing_counts(name, total, target, weight, ignore_index) -> None:
     """A mean over targets of which none counts; `total` is the sum of their weights."""
-    if total.item() == 0 and target._a.numel:
+    if not _recording.watching() and total.item() == 0 and target._a.numel:
         why = "" if weight is None else " or has weight 0"
         advise(f"{name}: every target is ignored (ignore_index={ignore_index}){why}, and the mean over none is nan.")
 
@@ -59,7 +61,7 @@ def nothing_counts(name, total, target, weight, ignore_index) -> None:
 def no_distribution(target) -> None:
     """cross_entropy of two vectors whose second is no distribution over classes: most likely one score per sample."""
     n = target._a.numel
-    if 0 < n <= _MOST:
+    if not _recording.watching() and 0 < n <= _MOST:
         total, least = target.sum().item(), target.min().item()
         if abs(total - 1) > 1e-2 or least < 0:
             advise("cross_entropy takes two vectors as the scores and the class probabilities of one sample, but this target is no "
@@ -75,9 +77,10 @@ def other_size(input, target) -> None:
 
 
 def negative_counts(target) -> None:
-    """Poisson counts below zero, among the first thousand."""
+    """Poisson counts below zero, among the first few hundred."""
     a = target._a
-    if a.numel > _MOST and a.contiguous:
-        a = a.as_strided((_MOST,), (1,), a.offset)
-    if 0 < a.numel <= _MOST and a.dtype.is_floating_point and K.amin(a, (1 << a.ndim) - 1, False).item() < 0:
+    n = a.numel
+    if n > _MOST and a.contiguous:
+        a, n = a.as_strided((_GLANCE,), (1,), a.offset), _GLANCE
+    if not _recording.watching() and 0 < n <= _MOST and a.dtype is not _dtypes.bool and K.amin(a, (1 << a.ndim) - 1, False).item() < 0:
         advise("poisson_nll_loss: the target has negative values, which are no counts.")

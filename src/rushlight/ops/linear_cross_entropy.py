@@ -9,6 +9,7 @@ from .. import _dtypes, _native
 from .._kernels import K
 from ..autograd.function import Function
 from ..autograd.tensor import Tensor
+from ._advice import nothing_counts
 from ._declare import contig
 from .classification import _check_weight, cross_entropy
 from .creation import ones, zeros
@@ -75,6 +76,8 @@ class _Reduced(Function):
         loss = sum(losses, zeros((), dtype=acc))
         if mean:
             loss = loss / weights if losses else loss / 0.0
+            if losses:
+                nothing_counts("linear_cross_entropy", weights._a, t, weight, ignore)
             ctx.grads = tuple(None if d is None else d / weights for d in grads)
         return loss.to(x.dtype)
 
