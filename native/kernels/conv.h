@@ -314,6 +314,10 @@ void direct_wide(const T* w, const T* src, const int64_t* offsets, int64_t K, co
     int64_t y = 0;
     for (; y + R <= px.n[1]; y += R)
       direct_rows<T, CH, R>(w, s + y * px.read[1], offsets, K, px, bias, o + y * px.write[1], plane);
+    if (R > 2 && y + 2 <= px.n[1]) {
+      direct_rows<T, CH, 2>(w, s + y * px.read[1], offsets, K, px, bias, o + y * px.write[1], plane);
+      y += 2;
+    }
     for (; y < px.n[1]; ++y)
       direct_rows<T, CH, 1>(w, s + y * px.read[1], offsets, K, px, bias, o + y * px.write[1], plane);
   }
@@ -402,7 +406,7 @@ void direct_out(int64_t rows, const T* run, const Pixels& px, T* out, int64_t pl
 // Whether a product of M rows is better done without packing.
 template <class T>
 bool better_direct(int64_t M, int64_t height, int64_t width, int64_t read, int64_t images) {
-  return M <= 2 || (M <= 16 && images >= 16 && DirectShape<T>(height, width, read).worth(height * width));
+  return M <= 2 || (M <= 64 && images >= 16 && DirectShape<T>(height, width, read).worth(height * width));
 }
 
 }  // namespace

@@ -56,36 +56,65 @@ void weight_tiles(int rows, const T* src, const int64_t* offsets, const Pixels& 
   else weight_tile<T, 2, VECS>(src, offsets, rows, px, r0, r1, panel, out, pitch);
 }
 
-// Narrow groups (depthwise): dot products along rows of pixels, a block of taps at a time. The rows of g are `pitch` apart,
-// whole vectors with zeros at the end; what the image holds there is masked, for it may be infinite.
-template <class T>
-void weight_dots(const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* g, int64_t pitch, T* out) {
+// Few output channels: vectors of neighbouring pixels, OUTS channels of g by TAPS rows of the implicit matrix. The rows of g are
+// `pitch` apart, whole vectors with zeros at the end; what the image holds there is masked, for it may be infinite.
+// sums[o][k][lane] += g * x; channels of g are `plane` apart, of sums K * L.
+template <class T, int OUTS, int TAPS>
+void weight_dots(int taps, const T* src, const int64_t* offsets, const Pixels& px, const T* g, int64_t pitch, int64_t plane,
+                 T* sums, int64_t apart) {
   using V = typename Simd<T>::vec;
-  using I = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
-  typedef I Mask __attribute__((vector_size(kVectorBytes)));
-  constexpr int L = Simd<T>::lanes, B = 10;
+  typedef Lanes<T> Mask __attribute__((vector_size(kVectorBytes)));
+  constexpr int64_t L = Simd<T>::lanes;
   const int64_t W = px.n[2];
-  Mask lane;
-  for (int i = 0; i < L; ++i) lane[i] = i;
-  for (int64_t k0 = 0; k0 < K; k0 += B) {
-    const int n = static_cast<int>(std::min<int64_t>(B, K - k0));
-    V acc[B] = {};
-    for (int64_t row = 0; row < px.n[0] * px.n[1]; ++row) {
-      const T *s = src + px.source(row), *y = g + row * pitch;
-      const T* a[B];
-      for (int t = 0; t < B; ++t) a[t] = s + offsets[k0 + (t < n ? t : 0)];
-      for (int64_t x = 0; x < W; x += L) {
-        const Mask keep = lane < (Mask{} + static_cast<I>(std::min<int64_t>(L, W - x)));
-        const V v = Simd<T>::load(y + x);
+  Mask keep;
+  for (int i = 0; i < L; ++i) keep[i] = i < W % L ? -1 : 0;
+  V acc[OUTS][TAPS];
+  for (int o = 0; o < OUTS; ++o)
+    for (int t = 0; t < TAPS; ++t) acc[o][t] = V{};
+  const T* a[TAPS];
+  for (int64_t row = 0; row < px.n[0] * px.n[1]; ++row) {
+    const T *s = src + px.source(row), *y = g + row * pitch;
+    for (int t = 0; t < TAPS; ++t) a[t] = s + offsets[t < taps ? t : 0];
+    auto step = [&](int64_t x, bool last) {
+      V v[OUTS];
+      for (int o = 0; o < OUTS; ++o) v[o] = Simd<T>::load(y + o * plane + x);
 #pragma GCC unroll 16
-        for (int t = 0; t < B; ++t) acc[t] += v * (keep ? Simd<T>::load(a[t] + x) : V{});
+      for (int t = 0; t < TAPS; ++t) {
+        V z = Simd<T>::load(a[t] + x);
+        if (last) z = keep ? z : V{};
+        for (int o = 0; o < OUTS; ++o) acc[o][t] += v[o] * z;
       }
+    };
+    int64_t x = 0;
+    for (; x + L <= W; x += L) step(x, false);
+    if (x < W) step(x, true);
+  }
+  for (int o = 0; o < OUTS; ++o)
+    for (int t = 0; t < TAPS; ++t) {
+      T* to = sums + o * apart + t * L;
+      if (t < taps) Simd<T>::store(to, Simd<T>::load(to) + acc[o][t]);
     }
-    for (int t = 0; t < n; ++t) {
-      T sum = 0;
-      for (int i = 0; i < L; ++i) sum += acc[t][i];
-      out[k0 + t] += sum;
-    }
+}
+
+constexpr int64_t kDotOuts = kVectorBytes == 64 ? 6 : 2;
+
+template <class T>
+void weight_dots(int64_t outs, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* g, int64_t pitch,
+                 int64_t plane, T* sums) {
+  constexpr bool wide = kVectorBytes == 64;
+  auto run = [&](auto tile) {
+    constexpr int OUTS = decltype(tile)::value, TAPS = wide ? (OUTS == 1 ? 10 : 24 / OUTS) : (OUTS == 1 ? 9 : 4);
+    for (int64_t k = 0; k < K; k += TAPS)
+      weight_dots<T, OUTS, TAPS>(static_cast<int>(std::min<int64_t>(TAPS, K - k)), src, offsets + k, px, g, pitch, plane,
+                                 sums + k * Simd<T>::lanes, K * Simd<T>::lanes);
+  };
+  switch (outs) {
+    case 1: return run(std::integral_constant<int, 1>{});
+    case 2: return run(std::integral_constant<int, 2>{});
+    case 3: return run(std::integral_constant<int, 3>{});
+    case 4: return run(std::integral_constant<int, 4>{});
+    case 5: return run(std::integral_constant<int, 5>{});
+    default: return run(std::integral_constant<int, 6>{});
   }
 }
 
@@ -102,27 +131,24 @@ struct WeightGradient {
     constexpr int L = Simd<T>::lanes, NR = kNR<T>;
     const int64_t taps = q.taps(), K = (c1 - c0) * taps, Og = q.Og(), pixels = q.out_pixels();
     const int64_t wide = (Og + L - 1) / L * L;
-    const bool narrow = Og <= 2;
-    Scratch<T> padded((c1 - c0) * pad.channel() + kSlack);
-    Scratch<T> part(narrow ? Og * K : K * wide);
-    std::fill(part.p, part.p + (narrow ? Og * K : K * wide), T(0));
-    const int64_t image_rows = px.n[0] * px.n[1];
+    const int64_t image_rows = px.n[0] * px.n[1], pitch = (px.n[2] + L - 1) / L * L;
+    const bool narrow = image_rows * pitch * Og * 5 <= pixels * wide * 4;      // fewer vectors, with some to spare
+    const int64_t size = narrow ? Og * K * L : K * wide;
+    Scratch<T> padded((c1 - c0) * pad.channel() + kSlack), part(size);
+    std::fill(part.p, part.p + size, T(0));
     const int64_t per = std::max<int64_t>(1, kPixelBlock / std::max<int64_t>(1, px.n[2]));
-    Scratch<T> panel(per * px.n[2] * NR);
-    const int64_t pitch = (px.n[2] + L - 1) / L * L;
-    Scratch<T> rows_of_g(narrow ? image_rows * pitch : 0);
+    Scratch<T> panel(per * px.n[2] * NR), rows_of_g(narrow ? Og * image_rows * pitch : 0);
     for (int64_t n = n0; n < n1; ++n) {
       pad.fill(x + ((n * q.G + group) * q.Cg() + c0) * q.in_pixels(), c1 - c0, padded);
       const T* gn = g + (n * q.G + group) * Og * pixels;
       if (narrow) {
-        const int64_t W = px.n[2];
-        for (int64_t o = 0; o < Og; ++o) {
-          for (int64_t row = 0; row < image_rows; ++row) {
-            copy_run(rows_of_g + row * pitch, gn + o * pixels + row * W, W);
-            for (int64_t i = W; i < pitch; ++i) rows_of_g[row * pitch + i] = T(0);
-          }
-          weight_dots<T>(padded, offsets, K, px, rows_of_g, pitch, part + o * K);
+        const int64_t W = px.n[2], plane = image_rows * pitch, parts = (Og + kDotOuts - 1) / kDotOuts, most = (Og + parts - 1) / parts;
+        for (int64_t row = 0; row < Og * image_rows; ++row) {
+          copy_run(rows_of_g + row * pitch, gn + row * W, W);
+          set_run(rows_of_g + row * pitch + W, T(0), pitch - W);
         }
+        for (int64_t o = 0; o < Og; o += most)
+          weight_dots<T>(std::min(most, Og - o), padded, offsets, K, px, rows_of_g + o * plane, pitch, plane, part + o * K * L);
         continue;
       }
       for (int64_t r0 = 0; r0 < image_rows; r0 += per) {
@@ -140,7 +166,14 @@ struct WeightGradient {
     }
     for (int64_t o = 0; o < Og; ++o) {
       T* to = out + ((group * Og + o) * q.Cg() + c0) * taps;
-      for (int64_t k = 0; k < K; ++k) to[k] = narrow ? part[o * K + k] : part[k * wide + o];
+      for (int64_t k = 0; k < K; ++k) {
+        if (narrow) {
+          to[k] = T(0);
+          for (int64_t i = 0; i < L; ++i) to[k] += part[(o * K + k) * L + i];
+        } else {
+          to[k] = part[k * wide + o];
+        }
+      }
     }
   }
 };

@@ -63,6 +63,7 @@ ROWS = [
     conv("one-pixel", (3, 4, 3, 3), (5, 4, 3, 3)),
     conv("lenet", (3, 6, 14, 14), (16, 6, 5, 5), **LONG),
     conv("alexnet", (1, 3, 39, 43), (33, 3, 11, 11), stride=4, padding=2, **LONG),
+    *(conv(f"few-outputs-{o}", (2, 2, 9, 34), (o, 2, 3, 3), second=False, **LONG) for o in (1, 2, 3, 4, 5, 7)),
     conv("k-blocks", (2, 40, 9, 9), (18, 40, 3, 3), padding=1, **LONG),
     conv("pixel-blocks", (1, 2, 80, 70), (260, 2, 3, 3), padding=1, second=False, **LONG),
     conv("small-image-many-channels", (1, 40, 4, 4), (130, 40, 3, 3), padding=1, **LONG),

@@ -13,6 +13,8 @@ from rushlight._kernels import K
 # 3 x 3 and 5 x 5 tiles in several slabs, with weights shared and not, and with odd channels
 CASES = [
     ((128, 6, 14, 14), (16, 6, 5, 5), 1, 0, 1),
+    ((64, 1, 32, 32), (6, 1, 5, 5), 1, 0, 1),
+    ((20, 16, 14, 14), (32, 16, 3, 3), 2, 1, 1),
     ((16, 64, 14, 14), (64, 64, 3, 3), 1, 1, 1),
     ((1, 64, 14, 14), (200, 64, 3, 3), 1, 1, 1),
     ((5, 64, 7, 7), (128, 64, 3, 3), 2, 1, 1),
