@@ -35,6 +35,24 @@ inline float fast_exp(float x) {
 }
 inline double fast_exp(double x) { return std::exp(x); }
 
+// exp of numbers up to 0, two thirds of the work: 2^n goes into the exponent's bits, and what would be denormal is 0.
+inline float fast_exp_below(float x) {
+  float c = x < -87.0f ? -87.0f : x;
+  float n = __builtin_rintf(c * 1.44269504088896341f);
+  float r = c - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  float y = bits_to_float(float_to_bits(p) + (static_cast<int32_t>(n) << 23));
+  return x < -87.0f ? 0.0f : y;
+}
+inline double fast_exp_below(double x) { return std::exp(x); }
+
 // log(x) = k ln2 + log(m), m in [sqrt(1/2), sqrt(2)), the polynomial of Cephes (logf.c).
 inline float fast_log(float x) {
   bool tiny = x < 1.17549435e-38f;
