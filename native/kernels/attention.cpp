@@ -168,7 +168,7 @@ T soften(T* row, int64_t n, int64_t width, T* maximum, T* total) {
     return T(1);
   }
   const T before = fast_exp_below(*maximum - most);
-  *total = *total * before + lane_sum<T>(w, [&](int64_t j) { return row[j] = fast_exp_below(row[j] - most); });
+  *total = *total * before + exp_sum<true>(row, w, most, row);
   *maximum = most;
   return before;
 }
