@@ -121,7 +121,7 @@ struct Gelu {
   template <class T>
   static T op(T g, T x) {
     T cdf = T(0.5) * (T(1) + fast_erf(x * T(0.70710678118654752440)));
-    T pdf = fast_exp(x * x * T(-0.5)) * T(0.39894228040143267794);
+    T pdf = fast_exp_below(x * x * T(-0.5)) * T(0.39894228040143267794);
     return g * (cdf + x * pdf);
   }
 };

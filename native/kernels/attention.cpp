@@ -153,17 +153,22 @@ void attention_infer(const Call& c, Meta* m) {
   if (is_half(q.dtype)) m[1].dtype = DType::f32;
 }
 
-// One row of a block: scores become exp(score - maximum), zero past `n`; returns the factor of what came before.
+// Blocks are whole lanes wide, so that no loop over a row has a rest: what lies past its end is -inf, and exp gives 0.
+inline int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+// One row of a block: scores become exp(score - maximum); returns the factor of what came before.
 template <class T>
 T soften(T* row, int64_t n, int64_t width, T* maximum, T* total) {
-  const T most = std::max(*maximum, lane_max(row, n));
-  std::fill(row + n, row + width, T(0));
-  if (most == -std::numeric_limits<T>::infinity()) {         // nothing to attend to yet, or NaN
-    for (int64_t j = 0; j < n; ++j) *total += row[j] = row[j] == most ? T(0) : row[j];
+  constexpr T low = -std::numeric_limits<T>::infinity();
+  const int64_t w = padded(width);
+  std::fill(row + n, row + w, low);
+  const T most = std::max(*maximum, lane_max(row, w));
+  if (most == low) {                          // nothing to attend to yet, or NaN
+    for (int64_t j = 0; j < w; ++j) *total += row[j] = row[j] == low ? T(0) : row[j];
     return T(1);
   }
-  const T before = fast_exp(*maximum - most);
-  *total = *total * before + lane_sum<T>(n, [&](int64_t j) { return row[j] = fast_exp(row[j] - most); });
+  const T before = fast_exp_below(*maximum - most);
+  *total = *total * before + exp_sum<true>(row, w, most, row);
   *maximum = most;
   return before;
 }
@@ -268,16 +273,15 @@ struct BackwardJob {
       for (int64_t r = 0; r < q_tiles.tiles.height(t); ++r) {
         const int64_t i = q_tiles.tiles.at(t) + r;
         T *pr = p + (at + r) * kKeysBack, *dr = ds + (at + r) * kKeysBack;
-        const bool dead = lse[i] == -std::numeric_limits<T>::infinity();
-        const int64_t some = dead ? 0 : visible(z, i0 + i, j0, n);
+        constexpr T low = -std::numeric_limits<T>::infinity();
+        const int64_t some = lse[i] == low ? 0 : visible(z, i0 + i, j0, n), w = padded(n);
         mask.apply(pr, i0 + i, j0, some);
-        const T l = lse[i], d = dot[i], s = static_cast<T>(z.scale);
-        for (int64_t j = 0; j < some; ++j) {
-          pr[j] = fast_exp(pr[j] - l);
+        std::fill(pr + some, pr + w, low);
+        const T l = lse[i] == low ? T(0) : lse[i], d = dot[i], s = static_cast<T>(z.scale);
+        for (int64_t j = 0; j < w; ++j) {
+          pr[j] = fast_exp_below(pr[j] - l);  // not above 1, but for rounding
           dr[j] = pr[j] * (dr[j] - d) * s;
         }
-        std::fill(pr + some, pr + n, T(0));
-        std::fill(dr + some, dr + n, T(0));
       }
     }
   }

@@ -53,7 +53,7 @@ template <class T>
 void log_sum_exp(const T* x, int64_t C, int64_t inner, int64_t w, T* lse) {
   if (inner == 1) {
     const T m = lane_max(x, C);
-    lse[0] = m + std::log(lane_sum<T>(C, [&](int64_t k) { return fast_exp(x[k] - m); }));
+    lse[0] = m + fast_log(exp_sum<false>(x, C, m, lse));
     return;
   }
   T m[kStrip], s[kStrip];
@@ -64,8 +64,8 @@ void log_sum_exp(const T* x, int64_t C, int64_t inner, int64_t w, T* lse) {
   for (int64_t k = 0; k < C; ++k)
     for (int64_t j = 0; j < w; ++j) m[j] = x[k * inner + j] > m[j] ? x[k * inner + j] : m[j];
   for (int64_t k = 0; k < C; ++k)
-    for (int64_t j = 0; j < w; ++j) s[j] += fast_exp(x[k * inner + j] - m[j]);
-  for (int64_t j = 0; j < w; ++j) lse[j] = m[j] + std::log(s[j]);
+    for (int64_t j = 0; j < w; ++j) s[j] += fast_exp_below(x[k * inner + j] - m[j]);
+  for (int64_t j = 0; j < w; ++j) lse[j] = m[j] + fast_log(s[j]);
 }
 
 // Calls fn(chunk, n, col, width) for strips of positions; returns the number of chunks.

@@ -32,9 +32,12 @@ inline void put(T* to, const T* from, int n) {
   else std::memcpy(to, from, static_cast<size_t>(n) * sizeof(T));
 }
 
-// Gates stay away from the ends of exp's range, where fast_sigmoid takes more care.
+// 0 and 1 to the last bit where exp would leave its range; fast_sigmoid takes more care there.
 template <class T>
-inline T gate(T x) { return T(1) / (T(1) + fast_exp(-x)); }
+inline T gate(T x) {
+  const T c = x < T(-87) ? T(-87) : x;
+  return T(1) / (T(1) + fast_exp_inner(c > T(87) ? T(-87) : -c));
+}
 
 // What a row of a step reads and writes. H apart: the gates in x, w and gates.
 template <class T>

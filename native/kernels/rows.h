@@ -1,14 +1,47 @@
 // Sums and maxima of a row in 16 lanes: vectorised, and in one order whatever the machine.
 #pragma once
 
+#include <cstring>
 #include <limits>
 
 #include "../core/kernel.h"
+#include "vecmath.h"
 
 namespace rl {
 namespace {
 
 constexpr int kLanes = 16;
+
+template <class T>
+struct Lanes {
+  // A value, not an array, so that it stays in registers.
+  typedef T vec __attribute__((vector_size(kLanes * sizeof(T))));
+  static vec load(const T* p) {
+    vec v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+  }
+  // The first n of them, the others `rest`.
+  static vec load(const T* p, int64_t n, T rest) {
+    T row[kLanes];
+    for (int k = 0; k < kLanes; ++k) row[k] = k < n ? p[k] : rest;
+    return load(row);
+  }
+  static T sum(vec v) {
+    T lane[kLanes];
+    std::memcpy(lane, &v, sizeof v);
+    for (int s = kLanes / 2; s; s >>= 1)
+      for (int k = 0; k < s; ++k) lane[k] += lane[k + s];
+    return lane[0];
+  }
+  static T max(vec v) {
+    T lane[kLanes];
+    std::memcpy(lane, &v, sizeof v);
+    for (int s = kLanes / 2; s; s >>= 1)
+      for (int k = 0; k < s; ++k) lane[k] = lane[k + s] > lane[k] ? lane[k + s] : lane[k];
+    return lane[0];
+  }
+};
 
 template <class T, class F>
 inline T lane_sum(int64_t n, const F& term) {
@@ -24,16 +57,40 @@ inline T lane_sum(int64_t n, const F& term) {
 
 template <class T>
 inline T lane_max(const T* x, int64_t n) {
-  T lane[kLanes];
   const T low = -std::numeric_limits<T>::infinity();
-  for (int k = 0; k < kLanes; ++k) lane[k] = low;
+  typename Lanes<T>::vec most = low - typename Lanes<T>::vec{};
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int k = 0; k < kLanes; ++k) lane[k] = x[i + k] > lane[k] ? x[i + k] : lane[k];
-  for (int k = 0; i < n; ++i, ++k) lane[k] = x[i] > lane[k] ? x[i] : lane[k];
-  for (int s = kLanes / 2; s; s >>= 1)
-    for (int k = 0; k < s; ++k) lane[k] = lane[k + s] > lane[k] ? lane[k + s] : lane[k];
-  return lane[0];
+  for (; i + kLanes <= n; i += kLanes) {
+    const auto v = Lanes<T>::load(x + i);
+    most = v > most ? v : most;
+  }
+  if (i < n) {
+    const auto v = Lanes<T>::load(x + i, n - i, low);
+    most = v > most ? v : most;
+  }
+  return Lanes<T>::max(most);
+}
+
+// The sum of exp(x - m), m not below any x; the terms go into `out` if STORE.
+template <bool STORE, class T>
+inline T exp_sum(const T* x, int64_t n, T m, T* out) {
+  typename Lanes<T>::vec total = {};
+  T part[kLanes];
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    for (int k = 0; k < kLanes; ++k) part[k] = fast_exp_below(x[i + k] - m);
+    if constexpr (STORE) std::memcpy(out + i, part, sizeof part);
+    total += Lanes<T>::load(part);
+  }
+  if (i < n) {
+    const auto v = Lanes<T>::load(x + i, n - i, -std::numeric_limits<T>::infinity());
+    std::memcpy(part, &v, sizeof part);
+    for (int k = 0; k < kLanes; ++k) part[k] = fast_exp_below(part[k] - m);
+    for (int k = 0; k < kLanes; ++k) part[k] = k < n - i ? part[k] : T(0);    // m may be -inf, and the term NaN
+    if constexpr (STORE) std::memcpy(out + i, part, static_cast<size_t>(n - i) * sizeof(T));
+    total += Lanes<T>::load(part);
+  }
+  return Lanes<T>::sum(total);
 }
 
 }  // namespace

@@ -54,12 +54,10 @@ void forward(const T* x, T* y, const Form& f) {
         T* o = y + at;
         const T m = lane_max(a, f.n);
         if constexpr (LOG) {
-          const T total = lane_sum<T>(f.n, [&](int64_t i) { return fast_exp(a[i] - m); });
-          const T l = std::log(total);
+          const T l = fast_log(exp_sum<false>(a, f.n, m, o));
           for (int64_t i = 0; i < f.n; ++i) o[i] = (a[i] - m) - l;
         } else {
-          for (int64_t i = 0; i < f.n; ++i) o[i] = fast_exp(a[i] - m);
-          const T scale = T(1) / lane_sum<T>(f.n, [&](int64_t i) { return o[i]; });
+          const T scale = T(1) / exp_sum<true>(a, f.n, m, o);
           for (int64_t i = 0; i < f.n; ++i) o[i] *= scale;
         }
       },
@@ -75,7 +73,7 @@ void forward(const T* x, T* y, const Form& f) {
           for (int64_t j = 0; j < w; ++j) m[j] = a[i * f.inner + j] > m[j] ? a[i * f.inner + j] : m[j];
         for (int64_t i = 0; i < f.n; ++i)
           for (int64_t j = 0; j < w; ++j) {
-            const T e = fast_exp(a[i * f.inner + j] - m[j]);
+            const T e = fast_exp_below(a[i * f.inner + j] - m[j]);
             if constexpr (!LOG) o[i * f.inner + j] = e;
             s[j] += e;
           }

@@ -35,6 +35,30 @@ inline float fast_exp(float x) {
 }
 inline double fast_exp(double x) { return std::exp(x); }
 
+// exp where neither x nor the result is near the ends of the range (-87 <= x <= 88): 2^n goes into the exponent's bits.
+inline float fast_exp_inner(float x) {
+  float n = __builtin_rintf(x * 1.44269504088896341f);
+  float r = x - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  // Unsigned: for NaN n's bits are lost and p, which is NaN, stays.
+  return bits_to_float(static_cast<int32_t>(static_cast<uint32_t>(float_to_bits(p)) + (static_cast<uint32_t>(static_cast<int32_t>(n)) << 23)));
+}
+inline double fast_exp_inner(double x) { return std::exp(x); }
+
+// exp of numbers up to 0; what would be denormal is 0.
+inline float fast_exp_below(float x) {
+  const float y = fast_exp_inner(x < -87.0f ? -87.0f : x);
+  return x < -87.0f ? 0.0f : y;
+}
+inline double fast_exp_below(double x) { return std::exp(x); }
+
 // log(x) = k ln2 + log(m), m in [sqrt(1/2), sqrt(2)), the polynomial of Cephes (logf.c).
 inline float fast_log(float x) {
   bool tiny = x < 1.17549435e-38f;
@@ -75,7 +99,7 @@ inline float fast_tanh(float x) {
   p = p * s + 1.33314422036e-1f;
   p = p * s - 3.33332819422e-1f;
   float small = p * s * x + x;
-  float big = 1.0f - 2.0f / (fast_exp(a + a) + 1.0f);
+  float big = 1.0f - 2.0f / (fast_exp_inner(a > 20.0f ? 40.0f : a + a) + 1.0f);
   big = __builtin_copysignf(big, x);
   float y = a < 0.625f ? small : big;
   return x != x ? x : y;
@@ -87,7 +111,7 @@ template <class T>
 inline T fast_sigmoid(T x) {
   const T e = fast_exp(x < T(0) ? x : -x);
   const T right = T(1) / (T(1) + e);
-  const T left = e < T(0.1) ? e - e * e * right : e / (T(1) + e);   // the difference rounds once less
+  const T left = e - e * e * right;           // e / (1 + e), with one rounding less where it counts
   return x < T(0) ? left : right;
 }
 
@@ -101,7 +125,7 @@ inline float fast_erf(float x) {
   r = r * t - 6.34846687e-1f;
   r = r * t - 1.28717512e-1f;
   r = r * t - t;
-  const float big = __builtin_copysignf(1.0f - fast_exp(r), x);
+  const float big = __builtin_copysignf(1.0f - fast_exp_inner(r), x);
   float p = -5.96761703e-4f;
   p = p * s + 4.99119423e-3f;
   p = p * s - 2.67681349e-2f;
