@@ -25,8 +25,19 @@ def operations(step) -> float:
 
     from rushlight import _native
 
-    def recurrent(args, out):  # the product with the previous state; the other one is a `linear`
-        return 0
+    def recurrent(args, out):  # products with the input and with the previous state
+        rows = args[0].numel() // args[0].shape[-1]
+        return rows * (args[3].numel() + args[4].numel())
+
+    def recurrent_backward(args, out):  # the previous state's gradient; the other products are ops of their own
+        return args[6].shape[0] * args[5].numel()
+
+    def attention(args, out):  # scores and their product with the values
+        q, k, v, causal = args[0], args[1], args[2], 0.5 if attrs_of_call["causal"] else 1
+        return causal * q.numel() * k.shape[-2] * (1 + v.shape[-1] / q.shape[-1])
+
+    def attention_backward(args, out):  # scores again, and the gradients of scores, q, k and v
+        return 2.5 * attention(args[1:], out)
 
     count = {
         "linear": lambda args, out: out.numel() * args[1].shape[1],
@@ -35,12 +46,19 @@ def operations(step) -> float:
         "matmul": lambda args, out: out.numel() * args[0].shape[-1],
         "conv": lambda args, out: out.numel() * prod(args[1].shape[1:]),
         "conv_input": lambda args, out: args[0].numel() * prod(args[1].shape[1:]),
+        "lstm": recurrent,
+        "gru": recurrent,
+        "lstm_backward": recurrent_backward,
+        "gru_backward": recurrent_backward,
+        "scaled_dot_product_attention": attention,
+        "scaled_dot_product_attention_backward": attention_backward,
         "conv_weight_backward": lambda args, out: args[1].numel() * prod(out.shape[1:]),
     }
-    total = 0
+    total, attrs_of_call = 0, {}
 
     def tracer(op, args, attrs, out):
-        nonlocal total
+        nonlocal total, attrs_of_call
+        attrs_of_call = attrs
         if op.name in count:
             total += 2 * count[op.name](args, out)
 
