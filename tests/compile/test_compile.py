@@ -423,6 +423,9 @@ def _refusals():
         y = model(x)
         return y[y > 0].sum()
 
+    def sparse(model, x):
+        return model(x) + torch.sparse_coo_tensor(torch.zeros(1, 1, dtype=torch.long), torch.ones(1), (4,)).to_dense()
+
     return [
         (item, "a value was read from a tensor at .*test_compile.py:.*y.sum\\(\\).item\\(\\)"),
         (branch, "a value was read from a tensor at .*any\\(\\)"),
@@ -435,6 +438,7 @@ def _refusals():
         (class_counting, "does not do the same at every call|keeps changing"),
         (hooked, "a hook of Linear ran"),
         (indices, "read from a tensor"),
+        (sparse, "it makes a sparse tensor"),
     ]
 
 

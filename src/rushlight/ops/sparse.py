@@ -12,7 +12,7 @@ import math
 import sys
 
 from .. import _check as check
-from .. import _dtypes, _native
+from .. import _dtypes, _native, _recording
 from .._device import device as as_device
 from ..autograd.inplace import check_inplace
 from ..autograd.op import no_array
@@ -34,6 +34,7 @@ class SparseTensor(Tensor):
     made = False  # whether any has been: optimizers look for sparse gradients only then
 
     def __new__(cls, indices, values, size, coalesced=None):
+        _recording.refuse("it makes a sparse tensor, which has as many entries as the data says")
         t = _native.TensorBase.__new__(cls)
         t._index, t._value, t._size = indices, values, Size(size)
         t._coalesced = values._a.shape[0] < 2 if coalesced is None else coalesced
