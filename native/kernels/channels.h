@@ -39,17 +39,16 @@ void transpose_rows(const T* s, int64_t pitch, int64_t n, int64_t rows, int64_t 
   }
 }
 
-// out[p * L + c] = s[c * pitch + p] for p < n; zero for c >= channels. L: the lanes of a vector.
+// out[p * lanes + c] = s[c * pitch + p] for p < n; zero for c >= channels. `lanes`: of one vector or more.
 template <class T>
-void channels_last(const T* s, int64_t pitch, int64_t n, int64_t channels, T* out) {
-  constexpr int64_t L = Simd<T>::lanes;
+void channels_last(const T* s, int64_t pitch, int64_t n, int64_t channels, T* out, int64_t lanes = Simd<T>::lanes) {
   int64_t p = 0;
-  if constexpr (L >= 8) {
-    if (channels >= L)
+  if constexpr (Simd<T>::lanes >= 8) {
+    if (channels >= lanes)
       for (; p + 8 <= n; p += 8)
-        for (int64_t c = 0; c < L; c += 8) transpose8(out + p * L + c, L, s + c * pitch + p, pitch);
+        for (int64_t c = 0; c < lanes; c += 8) transpose8(out + p * lanes + c, lanes, s + c * pitch + p, pitch);
   }
-  if (p < n) transpose_rows<T>(s + p, pitch, n - p, std::min(channels, L), L, out + p * L);
+  if (p < n) transpose_rows<T>(s + p, pitch, n - p, std::min(channels, lanes), lanes, out + p * lanes);
 }
 
 // out[c * pitch + p] = s[p * L + c] for p < n and c < channels.

@@ -48,13 +48,7 @@ struct Products {
     T* out = dst + (n * G + g) * M * dst_plane;
     const T* b = bias ? bias + g * M : nullptr;
     const T* w = f.weights + g * weight_size(f);
-    if (f.K == 0) {                           // no tap reaches these pixels
-      for (int64_t r = 0; r < M; ++r)
-        for (int64_t row = 0; row < px.images * px.n[0] * px.n[1]; ++row)
-          for (int64_t x = 0; x < px.n[2]; ++x) out[r * dst_plane + px.target(row) + x * px.write[2]] = b ? b[r] : T(0);
-    } else {
-      product<T>(PanelShape(M, f.K), w, padded, f.offsets, px, b, out, dst_plane, p0, p1, j0, j1);
-    }
+    product<T>(PanelShape(M, f.K), w, padded, f.offsets, px, b, out, dst_plane, p0, p1, j0, j1);
   }
 
   void run() const {
@@ -83,11 +77,11 @@ struct Products {
       if (is_direct()) return direct_images(i0, i1, size);
       Scratch<T> padded(size);
       for (int64_t i = i0; i < i1; ++i) {
-        pad.fill(src + i * Ks * src_plane, Ks, padded);
+        const T* image = pad.view(src + i * Ks * src_plane, (items - i) * Ks, Ks, padded);
         for (int64_t f = 0; f < nphases; ++f) {
-          const int64_t total = phases[f].px.total(), step = phases[f].K == 0 ? total : block();
+          const int64_t total = phases[f].px.total(), step = block();
           for (int64_t j = 0; j < total; j += step)
-            rows(phases[f], phases[f].px, i / G, i % G, padded, 0, PanelShape(M, phases[f].K).panels, j, std::min(total, j + step));
+            rows(phases[f], phases[f].px, i / G, i % G, image, 0, PanelShape(M, phases[f].K).panels, j, std::min(total, j + step));
         }
       }
     });
@@ -95,6 +89,7 @@ struct Products {
 
   // Small images go through each stage several at a time: a load that covers several stores waits for them.
   void direct_images(int64_t i0, int64_t i1, int64_t size) const {
+    constexpr int64_t kBatch = 8;
     const int64_t parts = (M + kDirectRows - 1) / kDirectRows, step = (M + parts - 1) / parts;
     int64_t vectors = 0;
     for (int64_t f = 0; f < nphases; ++f) {
@@ -103,23 +98,21 @@ struct Products {
       if (shape.run) vectors = std::max(vectors, px.n[0] * shape.vectors);
     }
     const int64_t run = step * vectors * Simd<T>::lanes;
-    const int64_t batch = std::min(i1 - i0, std::max<int64_t>(1, std::min<int64_t>(8, 6144 / (size + run))));
+    const int64_t batch = std::min(i1 - i0, std::max<int64_t>(1, std::min<int64_t>(kBatch, 6144 / (size + run))));
     Scratch<T> padded(batch * size), runs(batch * run);
     for (int64_t i = i0; i < i1; i += batch) {
       const int64_t n = std::min(batch, i1 - i);
-      for (int64_t b = 0; b < n; ++b) pad.fill(src + (i + b) * Ks * src_plane, Ks, padded + b * size);
+      const T* images[kBatch];
+      for (int64_t b = 0; b < n; ++b)
+        images[b] = pad.view(src + (i + b) * Ks * src_plane, (N * G - i - b) * Ks, Ks, padded + b * size);
       for (int64_t f = 0; f < nphases; ++f) {
         const Phase<T>& phase = phases[f];
         const Pixels& px = phase.px;
-        if (phase.K == 0) {
-          for (int64_t b = 0; b < n; ++b) rows(phase, px, (i + b) / G, (i + b) % G, nullptr, 0, 0, 0, 0);
-          continue;
-        }
         for (int64_t r = 0; r < M; r += step) {
           const int64_t count = std::min(step, M - r);
           for (int64_t b = 0; b < n; ++b) {
             const int64_t g = (i + b) % G;
-            direct<T, kDirectRows>(static_cast<int>(count), phase.weights + g * weight_size(phase) + r * phase.K, padded + b * size,
+            direct<T, kDirectRows>(static_cast<int>(count), phase.weights + g * weight_size(phase) + r * phase.K, images[b],
                                    phase.offsets, phase.K, px, bias ? bias + g * M + r : nullptr,
                                    dst + ((i + b) * M + r) * dst_plane, dst_plane, runs + b * run);
           }
@@ -135,8 +128,10 @@ struct Products {
   void by_pixels(int64_t n0, int64_t count, bool together, int64_t size, T* padded) const {
     const int64_t per = std::max<int64_t>(1, 32768 / std::max<int64_t>(1, pad.channel()));
     const int64_t parts = (Ks + per - 1) / per, items = together ? G : count * G;
+    auto in_place = [&](int64_t i) { return !together && pad.in_place(((N - n0) * G - i) * Ks, Ks); };
     parallel_for(count * G * parts, [&](int64_t job) {
       const int64_t i = job / parts, c = job % parts * per;
+      if (in_place(i)) return;
       pad.fill(src + ((n0 * G + i) * Ks + c) * src_plane, std::min(per, Ks - c), padded + i * size + c * pad.channel());
     });
     for (int64_t f = 0; f < nphases; ++f) {
@@ -150,11 +145,12 @@ struct Products {
       if (total == 0) continue;
       const int64_t wanted = (kMinJobs + items - 1) / items;
       const int64_t even = ((total + wanted - 1) / wanted + kNR<T> - 1) / kNR<T> * kNR<T>;
-      const int64_t step = phases[f].K ? std::min(block(), even) : total, blocks = (total + step - 1) / step;
-      const int64_t cuts = phases[f].K ? std::min(panels, (wanted + blocks - 1) / blocks) : 1;
+      const int64_t step = std::min(block(), even), blocks = (total + step - 1) / step;
+      const int64_t cuts = std::min(panels, (wanted + blocks - 1) / blocks);
       parallel_for(items * blocks * cuts, [&](int64_t job) {
         const int64_t i = job / (blocks * cuts), cut = job / blocks % cuts, j = job % blocks * step;
-        rows(phases[f], px, n0 + (together ? 0 : i / G), i % G, padded + i * size, panels * cut / cuts,
+        const T* image = in_place(i) ? src + (n0 * G + i) * Ks * src_plane : padded + i * size;
+        rows(phases[f], px, n0 + (together ? 0 : i / G), i % G, image, panels * cut / cuts,
              panels * (cut + 1) / cuts, j, std::min(total, j + step));
       });
     }
@@ -278,6 +274,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
   int64_t* next_offset = offsets;
   T* next_weight = weights;
   p.nphases = 0;
+  bool gaps = false;
   for (int64_t rz = 0; rz < q.stride[0]; ++rz)
     for (int64_t ry = 0; ry < q.stride[1]; ++ry)
       for (int64_t rx = 0; rx < q.stride[2]; ++rx) {
@@ -300,6 +297,11 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
           taps[f.taps] = t;
           f.offsets[f.taps++] = -(tz / q.stride[0] * p.pad.plane() + ty / q.stride[1] * p.pad.pitch() + tx / q.stride[2]);
         }
+        if (f.taps == 0) {                    // no tap reaches these pixels
+          --p.nphases;
+          gaps = true;
+          continue;
+        }
         for (int64_t o = 1; o < p.Ks; ++o)
           for (int64_t t = 0; t < f.taps; ++t) f.offsets[o * f.taps + t] = f.offsets[t] + o * p.pad.channel();
         f.K = p.Ks * f.taps;
@@ -309,6 +311,13 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
         for (int64_t k = 0; k < f.K; ++k) from[k] = k / f.taps * p.M * all + taps[k % f.taps];
         pack_phase(p, f, w, p.Ks * p.M * all, all, from);
       }
+  if (gaps) {
+    const int64_t per = std::max<int64_t>(1, 65536 / p.dst_plane), planes = q.N * q.C;
+    parallel_for((planes + per - 1) / per, [&](int64_t job) {
+      for (int64_t i = job * per; i < std::min(planes, (job + 1) * per); ++i)
+        set_run(x + i * p.dst_plane, b ? b[i % q.C] : T(0), p.dst_plane);
+    });
+  }
   p.phases = phases;
   p.run();
 }

@@ -44,6 +44,7 @@ struct Padded {
   int64_t front[3];                           // zeros before
   int64_t full[3];                            // padded sizes
   int64_t steps[2];                           // phases of y and x
+  bool one_tap[2] = {false, false};           // along y and x: only the first phase is read
 
   int64_t pitch() const { return (full[2] + steps[1] - 1) / steps[1]; }
   int64_t phase() const { return (full[1] + steps[0] - 1) / steps[0] * pitch(); }
@@ -60,6 +61,12 @@ struct Padded {
       set_run(dst, T(0), left);
       copy_run(dst + left, s, width);
       return set_run(dst + left + width, T(0), per - left - width);
+    }
+    if (one_tap[1]) {
+      const int64_t lo = std::min(per, (front[2] + n - 1) / n), hi = std::max(lo, std::min(per, (W + front[2] + n - 1) / n));
+      set_run(dst, T(0), lo);
+      for (int64_t q = lo; q < hi; ++q) dst[q] = s[q * n - front[2]];
+      return set_run(dst + hi, T(0), per - hi);
     }
     if (n == 2) return split_row(s, W, front[2], per, T(0), dst, dst + apart);
     for (int64_t r = 0; r < n; ++r) {
@@ -81,6 +88,7 @@ struct Padded {
         const int64_t sz = z - front[0];
         for (int64_t y = 0, rest = 0, line = 0; y < full[1]; ++y, ++rest) {
           if (rest == steps[0]) rest = 0, ++line;            // y = line * steps + rest
+          if (one_tap[0] && rest > 0) continue;
           const int64_t sy = y - front[1];
           T* row = dst + rest * steps[1] * apart + line * per;
           if (sz >= 0 && sz < size[0] && sy >= 0 && sy < size[1]) {
@@ -91,6 +99,19 @@ struct Padded {
         }
       }
     }
+  }
+
+  // The channels where they are if no border or phase is needed and enough others follow (`left` in all, these included) for
+  // vectors that run past the end; else a copy of them in dst.
+  bool in_place(int64_t left, int64_t channels) const {
+    bool same = steps[0] == 1 && steps[1] == 1;
+    for (int d = 0; d < 3; ++d) same = same && front[d] == 0 && full[d] == size[d];
+    return same && (left - channels) * channel() >= kSlack;
+  }
+  const T* view(const T* src, int64_t left, int64_t channels, T* dst) const {
+    if (in_place(left, channels)) return src;
+    fill(src, channels, dst);
+    return dst;
   }
 };
 

@@ -83,7 +83,8 @@ struct Depthwise {
     });
   }
 
-  void forward(const float* x, const float* w, const float* b, float* y) const {
+  // `flip`: the taps in reverse order.
+  void forward(const float* x, const float* w, const float* b, float* y, bool flip = false) const {
     const int64_t H = q.out[1], W = q.out[2], s = q.stride[1], taps = q.taps();
     const Band band{q.in[1], q.in[2], q.pad[2], (W - 1) * q.stride[2] + (q.k[2] - 1) * q.dil[2] + 1};
     bands(H, W, [&](int64_t n, int64_t block, int64_t y0, int64_t y1) {
@@ -96,7 +97,7 @@ struct Depthwise {
       V bias = {};
       if (b)
         for (int64_t i = 0; i < channels; ++i) bias[i] = b[c + i];
-      for (int64_t t = 0; t < taps; ++t) by[t] = weights + t * L;
+      for (int64_t t = 0; t < taps; ++t) by[t] = weights + (flip ? taps - 1 - t : t) * L;
       for (int64_t i = y0; i < y1; ++i) {
         for (int64_t t = 0; t < taps; ++t)
           from[t] = source + (((i - y0) * s + t / q.k[2] * q.dil[1]) * band.pitch + t % q.k[2] * q.dil[2]) * L;
@@ -110,7 +111,18 @@ struct Depthwise {
   void transpose(const float* g, const float* w, const float* b, float* x) const {
     const int64_t H = q.in[1], W = q.in[2], taps = q.taps();
     const int64_t s0 = q.stride[1], s1 = q.stride[2];
+    if (s0 == 1 && s1 == 1) {                 // a convolution of the gradient
+      ConvGeometry r = q;
+      for (int d = 1; d < 3; ++d) r.in[d] = q.out[d], r.out[d] = q.in[d], r.pad[d] = (q.k[d] - 1) * q.dil[d] - q.pad[d];
+      return Depthwise(r).forward(g, w, b, x, true);
+    }
     const int64_t left = (q.k[2] - 1) * q.dil[2];            // zeros before, so that no tap reads outside
+    Scratch<int64_t> column(s1 * q.k[2]);     // of pixel j (mod the stride) and a tap: where in a row of the source, or -1
+    for (int64_t j = 0; j < s1; ++j)
+      for (int64_t t = 0; t < q.k[2]; ++t) {
+        const int64_t v = j + q.pad[2] - t * q.dil[2] + left * s1;
+        column[j * q.k[2] + t] = v % s1 ? -1 : v / s1;
+      }
     const Band band{q.out[1], q.out[2], left, left + (W - 1 + q.pad[2]) / s1 + 1};
     bands(H, W, [&](int64_t n, int64_t block, int64_t y0, int64_t y1) {
       const int64_t c = block * L, channels = std::min(L, q.C - c);
@@ -125,12 +137,15 @@ struct Depthwise {
       for (int64_t i = y0; i < y1; ++i)
         for (int64_t j = 0; j < std::min(s1, W); ++j) {
           int64_t count = 0;
-          for (int64_t t = 0; t < taps; ++t) {
-            const int64_t u = i + q.pad[1] - t / q.k[2] * q.dil[1], v = j + q.pad[2] - t % q.k[2] * q.dil[2];
-            if ((u % s0 + s0) % s0 || (v % s1 + s1) % s1) continue;
-            const int64_t o = u >= 0 ? u / s0 : -(-u / s0), p = v >= 0 ? v / s1 : -(-v / s1);
-            from[count] = source + ((o - top) * band.pitch + p + left) * L;
-            by[count++] = weights + t * L;
+          for (int64_t ky = 0; ky < q.k[1]; ++ky) {
+            const int64_t u = i + q.pad[1] - ky * q.dil[1] - top * s0;        // not negative
+            if (u % s0) continue;
+            for (int64_t kx = 0; kx < q.k[2]; ++kx) {
+              const int64_t at = column[j * q.k[2] + kx];
+              if (at < 0) continue;
+              from[count] = source + (u / s0 * band.pitch + at) * L;
+              by[count++] = weights + (ky * q.k[2] + kx) * L;
+            }
           }
           row(from, by, count, 1, (W - j + s1 - 1) / s1, bias, result + ((i - y0) * W + j) * L, s1);
         }

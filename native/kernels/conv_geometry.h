@@ -58,7 +58,7 @@ Padded<T> padded_input(const ConvGeometry& q) {
     pad.front[d] = q.pad[d];
     pad.full[d] = (q.out[d] - 1) * q.stride[d] + (q.k[d] - 1) * q.dil[d] + 1;
   }
-  pad.steps[0] = q.stride[1], pad.steps[1] = q.stride[2];
+  for (int d = 0; d < 2; ++d) pad.steps[d] = q.stride[1 + d], pad.one_tap[d] = q.k[1 + d] == 1;
   return pad;
 }
 

@@ -16,8 +16,11 @@ constexpr int64_t kPixelBlock = 320;          // a panel of g stays in L1
 
 // acc[row][lane] += sum over the pixels of rows [r0, r1) of src[offsets[row] + pixel] * panel[pixel][lane].
 template <class T, int ROWS, int VECS>
-void weight_tile(const T* src, const int64_t* offsets, int rows, const Pixels& px, int64_t r0, int64_t r1, const T* panel,
+void weight_tile(int rows, const T* src, const int64_t* offsets, const Pixels& px, int64_t r0, int64_t r1, const T* panel,
                  T* out, int64_t pitch) {
+  if constexpr (ROWS > 1) {
+    if (rows < ROWS) return weight_tile<T, ROWS - 1, VECS>(rows, src, offsets, px, r0, r1, panel, out, pitch);
+  }
   using V = typename Simd<T>::vec;
   constexpr int L = Simd<T>::lanes;
   V c[ROWS][VECS];
@@ -26,7 +29,7 @@ void weight_tile(const T* src, const int64_t* offsets, int rows, const Pixels& p
     for (int v = 0; v < VECS; ++v) c[r][v] = V{};
   for (int64_t row = r0; row < r1; ++row) {
     const T* s = src + px.source(row);
-    for (int r = 0; r < ROWS; ++r) a[r] = s + offsets[r < rows ? r : 0];
+    for (int r = 0; r < ROWS; ++r) a[r] = s + offsets[r];
     for (int64_t x = 0; x < px.n[2]; ++x, panel += VECS * L) {
       V b[VECS];
       for (int v = 0; v < VECS; ++v) b[v] = Simd<T>::load(panel + v * L);
@@ -38,22 +41,11 @@ void weight_tile(const T* src, const int64_t* offsets, int rows, const Pixels& p
     }
   }
 #pragma GCC unroll 16
-  for (int r = 0; r < ROWS; ++r) {
-    if (r >= rows) continue;
+  for (int r = 0; r < ROWS; ++r)
     for (int v = 0; v < VECS; ++v) {
       T* o = out + r * pitch + v * L;
       Simd<T>::store(o, Simd<T>::load(o) + c[r][v]);
     }
-  }
-}
-
-template <class T, int VECS>
-void weight_tiles(int rows, const T* src, const int64_t* offsets, const Pixels& px, int64_t r0, int64_t r1, const T* panel,
-                  T* out, int64_t pitch) {
-  constexpr int kHalf = (kMR + 1) / 2;
-  if (rows > kHalf) weight_tile<T, kMR, VECS>(src, offsets, rows, px, r0, r1, panel, out, pitch);
-  else if (rows > 2) weight_tile<T, kHalf, VECS>(src, offsets, rows, px, r0, r1, panel, out, pitch);
-  else weight_tile<T, 2, VECS>(src, offsets, rows, px, r0, r1, panel, out, pitch);
 }
 
 // Few output channels: vectors of neighbouring pixels, OUTS channels of g by TAPS rows of the implicit matrix. The rows of g are
@@ -134,12 +126,14 @@ struct WeightGradient {
     const int64_t image_rows = px.n[0] * px.n[1], pitch = (px.n[2] + L - 1) / L * L;
     const bool narrow = image_rows * pitch * Og * 5 <= pixels * wide * 4;      // fewer vectors, with some to spare
     const int64_t size = narrow ? Og * K * L : K * wide;
+    const int64_t height = PanelShape(K, 1).height;          // rows of a tile, evened out
     Scratch<T> padded((c1 - c0) * pad.channel() + kSlack), part(size);
     std::fill(part.p, part.p + size, T(0));
     const int64_t per = std::max<int64_t>(1, kPixelBlock / std::max<int64_t>(1, px.n[2]));
     Scratch<T> panel(per * px.n[2] * NR), rows_of_g(narrow ? Og * image_rows * pitch : 0);
     for (int64_t n = n0; n < n1; ++n) {
-      pad.fill(x + ((n * q.G + group) * q.Cg() + c0) * q.in_pixels(), c1 - c0, padded);
+      const int64_t first = (n * q.G + group) * q.Cg() + c0;
+      const T* image = pad.view(x + first * q.in_pixels(), q.N * q.C - first, c1 - c0, padded);
       const T* gn = g + (n * q.G + group) * Og * pixels;
       if (narrow) {
         const int64_t W = px.n[2], plane = image_rows * pitch, parts = (Og + kDotOuts - 1) / kDotOuts, most = (Og + parts - 1) / parts;
@@ -148,18 +142,18 @@ struct WeightGradient {
           set_run(rows_of_g + row * pitch + W, T(0), pitch - W);
         }
         for (int64_t o = 0; o < Og; o += most)
-          weight_dots<T>(std::min(most, Og - o), padded, offsets, K, px, rows_of_g + o * plane, pitch, plane, part + o * K * L);
+          weight_dots<T>(std::min(most, Og - o), image, offsets, K, px, rows_of_g + o * plane, pitch, plane, part + o * K * L);
         continue;
       }
       for (int64_t r0 = 0; r0 < image_rows; r0 += per) {
         const int64_t r1 = std::min(image_rows, r0 + per), count = (r1 - r0) * px.n[2];
         for (int64_t o = 0; o < wide; o += NR) {
           const int64_t lanes = std::min<int64_t>(NR, wide - o);
-          transpose_rows<T>(gn + o * pixels + r0 * px.n[2], pixels, count, Og - o, lanes, panel);
-          for (int64_t k = 0; k < K; k += kMR) {
-            const int rows = static_cast<int>(std::min<int64_t>(kMR, K - k));
-            if (lanes == NR) weight_tiles<T, 2>(rows, padded, offsets + k, px, r0, r1, panel, part + k * wide + o, wide);
-            else weight_tiles<T, 1>(rows, padded, offsets + k, px, r0, r1, panel, part + k * wide + o, wide);
+          channels_last<T>(gn + o * pixels + r0 * px.n[2], pixels, count, Og - o, panel, lanes);
+          for (int64_t k = 0; k < K; k += height) {
+            const int rows = static_cast<int>(std::min(height, K - k));
+            if (lanes == NR) weight_tile<T, kMR, 2>(rows, image, offsets + k, px, r0, r1, panel, part + k * wide + o, wide);
+            else weight_tile<T, kMR, 1>(rows, image, offsets + k, px, r0, r1, panel, part + k * wide + o, wide);
           }
         }
       }

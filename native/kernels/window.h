@@ -40,8 +40,20 @@ inline void copy_run(T* d, const T* s, int64_t n) {
 template <class T>
 inline void set_run(T* d, T v, int64_t n) {
   constexpr int L = Simd<T>::lanes;
-  if (n < L) {
-    for (int64_t i = 0; i < n; ++i) d[i] = v;
+  if (n < L) {                                // no loop, which would become a call of memset
+    constexpr int H = L / 2, Q = H > 1 ? H / 2 : 1;
+    const auto y = Simd<T>::all(v);
+    if (n >= H) {
+      std::memcpy(d, &y, H * sizeof(T));
+      std::memcpy(d + n - H, &y, H * sizeof(T));
+    } else if (n >= Q) {
+      std::memcpy(d, &y, Q * sizeof(T));
+      std::memcpy(d + n - Q, &y, Q * sizeof(T));
+    } else {
+      if (n > 0) d[0] = v;
+      if (n > 1) d[1] = v;
+      if (n > 2) d[2] = v;
+    }
     return;
   }
   const auto x = Simd<T>::all(v);
@@ -88,10 +100,12 @@ inline void split_pairs(const T* s, int64_t n, T* even, T* odd) {
 template <class T>
 inline void split_row(const T* s, int64_t W, int64_t front, int64_t per, T border, T* even, T* odd) {
   const int64_t a = std::min(per, (front + 1) / 2), b = std::max(a, std::min(per, (W + front) / 2));
-  for (int64_t i = 0; i < a; ++i) even[i] = odd[i] = border;
+  set_run(even, border, a);
+  set_run(odd, border, a);
   if (front % 2 && front / 2 < per && W > 0) odd[front / 2] = s[0];
   split_pairs(s + 2 * a - front, b - a, even + a, odd + a);
-  for (int64_t i = b; i < per; ++i) even[i] = odd[i] = border;
+  set_run(even + b, border, per - b);
+  set_run(odd + b, border, per - b);
   if ((W + front) % 2 && (W + front) / 2 < per && W > 0) even[(W + front) / 2] = s[W - 1];
 }
 
