@@ -289,23 +289,20 @@ struct BackwardJob {
   // dq: this job's rows; dk, dv: all keys, contiguous rows of the given strides.
   void run(T* dq, int64_t ldq, T* dk, int64_t ldk, T* dv, int64_t ldv) {
     const Tiles& tiles = q_tiles.tiles;
-    for (int64_t j0 = 0; j0 < z.S; j0 += kKeysBack) {
-      const int64_t n = std::min(kKeysBack, z.S - j0);
-      bool more = false;
+    for (int64_t j = 0; j < z.S; ++j) {
+      std::fill(dk + j * ldk, dk + j * ldk + z.E, T(0));
+      std::fill(dv + j * ldv, dv + j * ldv + z.Ev, T(0));
+    }
+    for (int64_t j0 = 0; j0 < z.S; j0 += kKeysBack)
       for (int64_t t0 = 0; t0 < tiles.count; t0 += kQueryTiles) {
         const int64_t t1 = std::min(tiles.count, t0 + kQueryTiles), i = tiles.at(t0), m = tiles.at(t1) - i;
-        if (z.seen(i0 + i + m) <= j0) continue;
+        const int64_t n = std::min(kKeysBack, z.seen(i0 + i + m) - j0);
+        if (n <= 0) continue;
         probabilities(t0, t1, j0, n);
-        panel_product<T>(n, m, p, 1, kKeysBack, g_panels, i, dv + j0 * ldv, ldv, more);
-        panel_product<T>(n, m, ds, 1, kKeysBack, q_panels, i, dk + j0 * ldk, ldk, more);
+        panel_product<T>(n, m, p, 1, kKeysBack, g_panels, i, dv + j0 * ldv, ldv, true);
+        panel_product<T>(n, m, ds, 1, kKeysBack, q_panels, i, dk + j0 * ldk, ldk, true);
         panel_product<T>(m, n, ds, kKeysBack, 1, k_panels, j0, dq + i * ldq, ldq, j0 > 0);
-        more = true;
       }
-      for (int64_t j = j0; !more && j < j0 + n; ++j) {       // no query sees these keys
-        std::fill(dk + j * ldk, dk + j * ldk + z.E, T(0));
-        std::fill(dv + j * ldv, dv + j * ldv + z.Ev, T(0));
-      }
-    }
     for (int64_t i = 0; z.S == 0 && i < rows; ++i) std::fill(dq + i * ldq, dq + i * ldq + z.E, T(0));
   }
 };

@@ -78,7 +78,7 @@ class Product {
       if (!direct(q)) B_.pack_b(packed_ + q * NR * kc_, k0_, kc_, j0_ + q * NR, cols(q));
     };
     if (parallel && !in_place_) {
-      const int64_t per = 8, groups = (panels_ + per - 1) / per;
+      const int64_t per = (32768 + kc_ * NR - 1) / (kc_ * NR), groups = (panels_ + per - 1) / per;
       parallel_for(groups, [&](int64_t g) {
         for (int64_t q = g * per; q < panels_ && q < (g + 1) * per; ++q) one(q);
       });

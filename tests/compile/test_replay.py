@@ -36,6 +36,29 @@ def convolution_and_batch_norm():
     return net, torch.optim.AdamW(net.parameters(), lr=0.02), None
 
 
+class First(nn.Module):
+    """The first result of a layer that returns several."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x)[0]
+
+
+def recurrent_layers():
+    net = nn.Sequential(nn.Unflatten(1, (3, 4)), First(nn.LSTM(4, 5, 2, batch_first=True)), First(nn.GRU(5, 3, bidirectional=True)),
+                        nn.Flatten(), nn.Linear(18, 4))  # fmt: skip
+    return net, torch.optim.Adam(net.parameters(), lr=0.02), 1.0
+
+
+def attention():
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True)
+    net = nn.Sequential(nn.Unflatten(1, (3, 4)), layer, nn.Flatten(), nn.Linear(12, 4))
+    return net, torch.optim.AdamW(net.parameters(), lr=0.02), None
+
+
 def make(build):
     torch.manual_seed(5)
     net, optimizer, max_norm = build()
@@ -53,7 +76,8 @@ def make(build):
     return net, optimizer, step
 
 
-@pytest.mark.parametrize("build", [linear_relu_sgd, momentum_and_clipping, dropout_and_adam, convolution_and_batch_norm],
+@pytest.mark.parametrize("build", [linear_relu_sgd, momentum_and_clipping, dropout_and_adam, convolution_and_batch_norm,
+                                   recurrent_layers, attention],
                          ids=lambda f: f.__name__)  # fmt: skip
 def test_replay_has_the_bits_of_eager_mode(build):
     """One recorded step and five replays leave what six eager steps leave: parameters, buffers, loss, generator."""
