@@ -81,10 +81,10 @@ void fold_constants(Draft& d) {
   d.count();
 }
 
-// ---- relu after batch norm ------------------------------------------------------------------------------------------------
+// ---- relu after linear and batch norm -------------------------------------------------------------------------------------
 //
-// batch_norm writes relu of its result at once, and its backward kernel works out again where relu was zero: an activation is
-// read and written half as often.
+// linear and batch_norm write relu of their result at once. batch_norm's backward kernel works out again where relu was zero,
+// so that an activation is read and written half as often.
 namespace {
 
 bool is(const Step& s, const char* name) { return !std::strcmp(s.def->name, name); }
@@ -99,31 +99,38 @@ std::vector<size_t> touching(const Draft& d, const Storage* s) {
   return out;
 }
 
+// The relu that step i can take over, which is all that its result is for; 0 if there is none.
+size_t relu_after(const Draft& d, size_t i) {
+  const Array& y = d.steps[i].arrays[0];
+  const StorageUse& made = d.uses.at(y.storage);
+  const std::vector<size_t> users = touching(d, y.storage);
+  if (!y.contiguous() || users.size() < 2 || users[0] != i || made.part == Part::external || made.part == Part::argument) return 0;
+  const Step& relu = d.steps[users[1]];
+  if (!is(relu, "relu") || !same_array(relu.arrays[1], y)) return 0;
+  const Array& out = relu.arrays[0];
+  if (out.storage == y.storage) return same_view(out, y) ? users[1] : 0;
+  const StorageUse& u = d.uses.at(out.storage);
+  if (users.size() != 2 || outlives(made) || u.writers != 1 || u.first != static_cast<int>(users[1])) return 0;
+  if (u.part == Part::external || u.part == Part::argument) return 0;
+  return out.contiguous() && out.dtype == y.dtype && out.numel == y.numel ? users[1] : 0;
+}
+
 }  // namespace
 
-void fuse_norm_and_relu(Draft& d) {
+void fuse_relu(Draft& d) {
   std::vector<bool> dropped(d.steps.size(), false);
   for (size_t i = 0; i < d.steps.size(); ++i) {
     Step& norm = d.steps[i];
-    if (!is(norm, "batch_norm") || norm.numbers.size() != 1 || !norm.arrays[0].contiguous()) continue;
-    const Array y = norm.arrays[0];
-    const std::vector<size_t> users = touching(d, y.storage);
-    if (users.size() < 2 || users[0] != i || d.uses.at(y.storage).part == Part::external) continue;
-    Step& relu = d.steps[users[1]];
-    if (!is(relu, "relu") || !same_array(relu.arrays[1], y)) continue;
-    const Array out = relu.arrays[0];
-    const bool in_place = out.storage == y.storage;
-    if (in_place ? !same_view(out, y) : users.size() != 2 || outlives(d.uses.at(y.storage))) continue;
-    if (!in_place) {
-      const StorageUse& u = d.uses.at(out.storage);
-      if (u.writers != 1 || u.first != static_cast<int>(users[1]) || u.part == Part::external || u.part == Part::argument) continue;
-      if (!out.contiguous() || out.dtype != y.dtype || out.numel != y.numel) continue;
-    }
+    const bool linear = is(norm, "linear") && norm.numbers.empty();
+    if (!linear && !(is(norm, "batch_norm") && norm.numbers.size() == 1)) continue;
+    const size_t at = relu_after(d, i);
+    if (at == 0) continue;
+    const Array y = norm.arrays[0], out = d.steps[at].arrays[0];
     norm.arrays[0] = out;
     norm.numbers.push_back({1, 1.0, false});
-    dropped[users[1]] = true;
+    dropped[at] = true;
     // The way back: relu_backward(g, out), read by batch_norm_backward only.
-    for (size_t j = users[1] + 1; j < d.steps.size(); ++j) {
+    for (size_t j = at + 1; !linear && j < d.steps.size(); ++j) {
       Step& back = d.steps[j];
       if (!is(back, "relu_backward") || !same_array(back.arrays[2], out)) continue;
       const Array masked = back.arrays[0], g = back.arrays[1];

@@ -106,7 +106,7 @@ Program::Program(const Recorder& recorded, const std::vector<Array>& args, const
   d.count();
   drop_dead_steps(d);
   fold_constants(d);
-  fuse_norm_and_relu(d);
+  fuse_relu(d);
   fuse_pointwise(d);
   d.count();
   plan(d);

@@ -53,7 +53,7 @@ struct Draft {
 
 void drop_dead_steps(Draft& d);
 void fold_constants(Draft& d);
-void fuse_norm_and_relu(Draft& d);
+void fuse_relu(Draft& d);
 void fuse_pointwise(Draft& d);
 
 class Program {

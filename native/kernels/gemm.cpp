@@ -86,7 +86,7 @@ void matmul_run(const Call& c) {
 }
 RL_KERNEL(matmul, 1, matmul_infer, matmul_run)
 
-// linear(x, w, b): x (..., K), w (N, K), b (N) or None. x is contiguous but for its last two dimensions.
+// linear(x, w, b; relu = 0): x (..., K), w (N, K), b (N) or None; with `relu`, relu of it. x is contiguous but for its last two dimensions.
 void linear_infer(const Call& c, Meta* m) {
   m->like(*c.in[0]);
   m->shape[m->ndim - 1] = c.in[1]->shape[0];
@@ -103,6 +103,7 @@ void linear_floats(const Call& c) {
   Matrix<T> B{w.ptr<T>(), w.strides[1], w.strides[0]};
   Epilogue<T> e;
   if (b) e.col_bias = b->ptr<T>();
+  e.relu = c.nnum > 0 && c.inum(0);
   gemm<T>(M, N, K, A, B, out.ptr<T>(), N, false, e);
 }
 
