@@ -16,25 +16,22 @@ template <class T>
 struct Lanes {
   // A value, not an array, so that it stays in registers.
   typedef T vec __attribute__((vector_size(kLanes * sizeof(T))));
-  static vec load(const T* p) {
-    vec v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
-  }
+  // By reference throughout: how such a vector is passed depends on the instruction set.
+  static void load(vec& v, const T* p) { std::memcpy(&v, p, sizeof v); }
   // The first n of them, the others `rest`.
-  static vec load(const T* p, int64_t n, T rest) {
+  static void load(vec& v, const T* p, int64_t n, T rest) {
     T row[kLanes];
     for (int k = 0; k < kLanes; ++k) row[k] = k < n ? p[k] : rest;
-    return load(row);
+    load(v, row);
   }
-  static T sum(vec v) {
+  static T sum(const vec& v) {
     T lane[kLanes];
     std::memcpy(lane, &v, sizeof v);
     for (int s = kLanes / 2; s; s >>= 1)
       for (int k = 0; k < s; ++k) lane[k] += lane[k + s];
     return lane[0];
   }
-  static T max(vec v) {
+  static T max(const vec& v) {
     T lane[kLanes];
     std::memcpy(lane, &v, sizeof v);
     for (int s = kLanes / 2; s; s >>= 1)
@@ -58,14 +55,14 @@ inline T lane_sum(int64_t n, const F& term) {
 template <class T>
 inline T lane_max(const T* x, int64_t n) {
   const T low = -std::numeric_limits<T>::infinity();
-  typename Lanes<T>::vec most = low - typename Lanes<T>::vec{};
+  typename Lanes<T>::vec v, most = low - typename Lanes<T>::vec{};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    const auto v = Lanes<T>::load(x + i);
+    Lanes<T>::load(v, x + i);
     most = v > most ? v : most;
   }
   if (i < n) {
-    const auto v = Lanes<T>::load(x + i, n - i, low);
+    Lanes<T>::load(v, x + i, n - i, low);
     most = v > most ? v : most;
   }
   return Lanes<T>::max(most);
@@ -74,21 +71,23 @@ inline T lane_max(const T* x, int64_t n) {
 // The sum of exp(x - m), m not below any x; the terms go into `out` if STORE.
 template <bool STORE, class T>
 inline T exp_sum(const T* x, int64_t n, T m, T* out) {
-  typename Lanes<T>::vec total = {};
+  typename Lanes<T>::vec v, total = {};
   T part[kLanes];
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
     for (int k = 0; k < kLanes; ++k) part[k] = fast_exp_below(x[i + k] - m);
     if constexpr (STORE) std::memcpy(out + i, part, sizeof part);
-    total += Lanes<T>::load(part);
+    Lanes<T>::load(v, part);
+    total += v;
   }
   if (i < n) {
-    const auto v = Lanes<T>::load(x + i, n - i, -std::numeric_limits<T>::infinity());
+    Lanes<T>::load(v, x + i, n - i, -std::numeric_limits<T>::infinity());
     std::memcpy(part, &v, sizeof part);
     for (int k = 0; k < kLanes; ++k) part[k] = fast_exp_below(part[k] - m);
     for (int k = 0; k < kLanes; ++k) part[k] = k < n - i ? part[k] : T(0);    // m may be -inf, and the term NaN
     if constexpr (STORE) std::memcpy(out + i, part, static_cast<size_t>(n - i) * sizeof(T));
-    total += Lanes<T>::load(part);
+    Lanes<T>::load(v, part);
+    total += v;
   }
   return Lanes<T>::sum(total);
 }
