@@ -9,6 +9,14 @@ import pytest
 
 import rushlight
 
+
+@pytest.fixture(autouse=True)
+def _with_denormals():
+    rushlight.set_flush_denormal(False)
+    yield
+    rushlight.set_flush_denormal(True)
+
+
 SPECIAL = np.array(
     [0.0, -0.0, math.inf, -math.inf, math.nan, 1e-45, -1e-45, 1e-40, -1e-40, 1.1754944e-38, 3.4e38, -3.4e38, 1.0, -1.0],
     dtype=np.float32,
