@@ -512,17 +512,19 @@ def test_globals_and_attributes_are_read_anew():
 
 
 def test_verification_notices_what_guards_do_not_see():
-    """A list that changes its elements is beyond the guards: the check at the 16th repetition ends the repeating."""
-    factors = [1.0]
+    """A name put together at run time is beyond the guards: the check at the 16th repetition ends the repeating."""
+
+    class Settings:
+        factor = 1.0
 
     def fn(x):
-        return x * factors[0]
+        return x * getattr(Settings, "".join(("fac", "tor")))
 
     compiled = torch.compile(fn)
     x = torch.ones(2)
     for _ in range(6):
         compiled(x)
-    factors[0] = 2.0
+    Settings.factor = 2.0
     with pytest.warns(UserWarning, match="does not do the same at every call: mul ran with other numbers"):
         for _ in range(16):
             out = compiled(x)
