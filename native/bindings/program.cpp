@@ -186,6 +186,7 @@ struct CompiledStep {
   Guards guards, options;                    // options: of optimizers, whose change is passed on to the program
   std::vector<Parameter> parameters;
   std::vector<std::pair<PyObject*, PyObject*>> gradients;     // what a leaf's .grad is afterwards
+  std::vector<bool> cleared_gradients;       // whether it is None until then
   std::vector<PyObject*> nodes;              // grad_fn of each result, or null
   PyObject* on_options = nullptr;            // called when an option has changed; true if the program can go on
   bool grad_mode;
@@ -287,9 +288,13 @@ nb::object call_step(CompiledStep& s, nb::args args) {
   }
   if (!s.program.claim()) return nb::borrow(g_miss);
   std::vector<Array> results;
-  {
+  try {
     nb::gil_scoped_release release;
     s.program.run(arrays, results);
+  } catch (...) {                            // most likely in the forward pass, before there were gradients
+    for (size_t k = 0; k < s.gradients.size(); ++k)
+      if (s.cleared_gradients[k]) Py_CLEAR(as_tensor(s.gradients[k].first)->grad);
+    throw;
   }
   ++s.runs;
   for (auto& [leaf, grad] : s.gradients)
@@ -463,7 +468,10 @@ void bind_programs(nb::module_& m) {
         s.on_options = changed.inc_ref().ptr();
       })
       .def("set_gradients", [](CompiledStep& s, nb::list pairs) {
-        for (nb::handle h : pairs) s.gradients.emplace_back(Py_NewRef(PyTuple_GET_ITEM(h.ptr(), 0)), Py_NewRef(PyTuple_GET_ITEM(h.ptr(), 1)));
+        for (nb::handle h : pairs) {
+          s.gradients.emplace_back(Py_NewRef(PyTuple_GET_ITEM(h.ptr(), 0)), Py_NewRef(PyTuple_GET_ITEM(h.ptr(), 1)));
+          s.cleared_gradients.push_back(PyTuple_GET_ITEM(h.ptr(), 2) == Py_True);
+        }
       })
       .def("set_node", [](CompiledStep& s, size_t k, nb::handle node) { s.nodes.at(k) = node.inc_ref().ptr(); })
       .def("call", call_step)

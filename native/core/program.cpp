@@ -112,6 +112,7 @@ Program::Program(const Recorder& recorded, const std::vector<Array>& args, const
   d.steps.reserve(recorded.records.size());
   for (const Record& r : recorded.records) d.steps.push_back({r.def, r.nout, r.arrays, r.numbers});
   d.count();
+  for (auto& [s, u] : d.uses) u.recorded_writers = u.writers;
   drop_dead_steps(d);
   fold_constants(d);
   fuse_norm_and_relu(d);

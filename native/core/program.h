@@ -40,6 +40,7 @@ struct StorageUse {
   Part part = Part::external;
   int index = -1;                            // of an argument or a result
   int writers = 0;
+  int recorded_writers = 0;                  // in the recording, whose memory holds what the last of them wrote
   int first = 0, last = 0;                   // steps between which a temporary is needed
 };
 

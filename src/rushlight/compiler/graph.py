@@ -173,7 +173,7 @@ def record_graph(fn, args, kwargs, known_leaves):
     try:
         return (*_finish(step, watch, found, arguments, inner, result), [])
     except Refused as why:  # the result is the caller's, with the graph that the call has made
-        return result, why, []
+        return result, why.with_traceback(None), []
 
 
 def _finish(step, watch, found, arguments, inner, result):
@@ -206,7 +206,7 @@ def _finish(step, watch, found, arguments, inner, result):
     try:
         check_strays(forward, [*outs, *plain], saved_tensors, [p.recorder for p in passes])
     except Refused as why:
-        outcome = why
+        outcome = why.with_traceback(None)
     step.native = _native.CompiledStep(forward, spec, plain, list(saved.values()))
     step.guards = found.guards
     guard_watched(step.guards, watch, inner)
@@ -222,7 +222,7 @@ def _finish(step, watch, found, arguments, inner, result):
         for p in passes:
             check_externals(p.native, watch, found, leaves, [*known, *p.ones, *p.made])
     except Refused as why:
-        outcome = why
+        outcome = why.with_traceback(None)
     step.reached = [next(p for p in passes if p.given == (k,)).reached for k in range(len(roots))]
     step.native.set_guards(step.guards.rows)
     # What the backward pass reads must not have been written since.

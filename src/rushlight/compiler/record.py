@@ -7,6 +7,7 @@ import linecache
 import random
 import sys
 import types
+import weakref
 
 import numpy as np
 
@@ -165,6 +166,33 @@ def different_results(a, b):
     return ""
 
 
+_KNOWN_OPTIMIZERS = weakref.WeakSet()  # that were ever recorded
+
+
+def _options():
+    """The options of all known optimizers, to see whether a function changes them."""
+    return {
+        id(o): [{k: v for k, v in g.items() if k not in ("params", "param_names")} for g in o.param_groups] for o in _KNOWN_OPTIMIZERS
+    }
+
+
+def _check_options(optimizers, before):
+    new = [o for o in optimizers if id(o) not in before]
+    if new:
+        _KNOWN_OPTIMIZERS.update(new)
+        raise Unready
+    now = _options()
+    for o in optimizers:
+        for old, group in zip(before[id(o)], now[id(o)], strict=False):
+            for key in group:
+                if key in old and old[key] is not group[key] and not _same_option(old[key], group[key]):
+                    raise Refused(f"it changes the option {key!r} of {type(o).__name__} (do that between its calls)")
+
+
+def _same_option(a, b):
+    return is_plain(a) and type(a) is type(b) and a == b
+
+
 def record(fn, args, kwargs, known_leaves):
     """Calls `fn` and records it. Returns (its result, Step or Refused or Unready, the leaves it gave gradients to)."""
     arguments = []
@@ -175,15 +203,16 @@ def record(fn, args, kwargs, known_leaves):
     leaves = {id(p): p for _, m in found.modules.values() for p in m._parameters.values() if p is not None}
     leaves.update({id(p): p for p in known_leaves})
     entry = {key: p._grad for key, p in leaves.items()}
+    options = _options()
     recorder = _native.Recorder()
     watch = Watch(recorder)
     with watch:
         result = fn(*args, **kwargs)
     made = [leaf for leaf, _ in recorder.gradients] + gradients_asked(watch)
     try:
-        outcome = _finish(recorder, watch, found, arguments, structure, not kwargs and flat_call(args), result, leaves, entry)
+        outcome = _finish(recorder, watch, found, arguments, structure, not kwargs and flat_call(args), result, leaves, entry, options)
     except (Refused, Unready, NeedsGraph) as why:
-        outcome = why
+        outcome = why.with_traceback(None)  # whose frames hold the graph, and with it the order of the next backward pass
     else:
         # The next repetition writes gradients where they are now: what the caller got is a copy.
         written = {p._grad._a.storage_id for p in outcome.leaves if p._grad is not None}
@@ -205,7 +234,7 @@ def flat_call(args):
     return not any(isinstance(a, (list, tuple, dict)) for a in args)
 
 
-def _finish(recorder, watch, found, arguments, structure, simple, result, leaves, entry):
+def _finish(recorder, watch, found, arguments, structure, simple, result, leaves, entry, options_before):
     if recorder.refusal:
         raise Refused(recorder.refusal)
     for optimizer in watch.optimizers.values():
@@ -213,6 +242,7 @@ def _finish(recorder, watch, found, arguments, structure, simple, result, leaves
             raise Refused(f"{type(optimizer).__name__} computes numbers in Python at every step")
         if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
             raise Refused("an optimizer has step hooks")
+    _check_options(watch.optimizers.values(), options_before)
     spec = _parameters(watch, found, arguments)
     result_leaves = []
     result_structure = flatten(result, result_leaves)
@@ -340,11 +370,11 @@ def _gradients(watch, leaves, entry):
                 if before is not first:
                     raise Refused("a .grad was set inside the step")
                 out.guarded.append((leaf, first))
-            out.after.append((leaf, now))
+            out.after.append((leaf, now, before is None))
         elif first is not now:
             if now is not None:
                 raise Refused("a .grad was set inside the step")
-            out.after.append((leaf, None))
+            out.after.append((leaf, None, True))
         elif leaf._requires_grad or key in asked:
             out.guarded.append((leaf, now))
     return out
