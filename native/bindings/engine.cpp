@@ -177,7 +177,7 @@ struct Sweep {
     auto* n = as_node(node);
     bool leaf = Py_TYPE(node) == g_accumulate_grad;
     if (is_set(n->tensor_hooks) || is_set(n->pre_hooks) || (leaf && is_set(as_tensor(n->variable)->hooks))) {
-      if (g_capture) g_capture->refuse("a hook ran in the backward pass");
+      if (g_capture && active_recorder() == &g_capture->recorder) g_capture->refuse("a hook ran in the backward pass");
       if (!call_into(g_run_hooks, node, grads)) return false;
     }
     if (is_set(n->retain) && wanted == Py_None && !call_into(g_retain, node, grads)) return false;

@@ -3,6 +3,9 @@
 
 #include <nanobind/stl/string.h>
 
+#include <cstring>
+#include <utility>
+
 #include "capture.h"
 
 namespace rl::py {
@@ -47,11 +50,13 @@ namespace {
 // ---- guards ------------------------------------------------------------------------------------------------------------
 //
 // What must still be as it was when a step was recorded. Kinds and their (object, key, expected):
-//   item      object[key] is expected, or an equal number or string     length   len(object) == expected
+//   item      object[key] of a dict is expected, or an equal number or string
+//   element   object[key] of another sequence                           length   len(object) == expected
+//   bytes     the memory of a NumPy array                               (a copy of it)
 //   cell      the content of a closure's cell                           array    a tensor's memory is the same
 //   attribute  getattr(object, key), of a class
 //   grad      a tensor's .grad is expected (None: it has none)          needs    a tensor's requires_grad
-enum GuardKind { kItem, kAttribute, kLength, kCell, kArray, kGrad, kNeedsGrad };
+enum GuardKind { kItem, kAttribute, kLength, kCell, kArray, kGrad, kNeedsGrad, kElement, kBytes };
 
 struct Guard {
   int kind;
@@ -72,9 +77,25 @@ bool same(PyObject* now, PyObject* expected) {
     return true;
   }
   if (!plain(now)) return false;
+  if (PyFloat_CheckExact(now)) {             // 0.0 is not -0.0, and nan is nan
+    const double a = PyFloat_AS_DOUBLE(now), b = PyFloat_AS_DOUBLE(expected);
+    return !std::memcmp(&a, &b, sizeof a);
+  }
   int equal = PyObject_RichCompareBool(now, expected, Py_EQ);
   if (equal < 0) PyErr_Clear();
   return equal == 1;
+}
+
+bool same_bytes(PyObject* object, PyObject* expected) {
+  Py_buffer view;
+  if (PyObject_GetBuffer(object, &view, PyBUF_ANY_CONTIGUOUS)) {
+    PyErr_Clear();
+    return false;
+  }
+  const bool ok = view.len == PyBytes_GET_SIZE(expected) &&
+                  !std::memcmp(view.buf, PyBytes_AS_STRING(expected), static_cast<size_t>(view.len));
+  PyBuffer_Release(&view);
+  return ok;
 }
 
 bool holds(const Guard& g) {
@@ -96,6 +117,14 @@ bool holds(const Guard& g) {
       if (n < 0) PyErr_Clear();
       return n == PyLong_AsSsize_t(g.expected);
     }
+    case kElement: {
+      PyObject* now = PySequence_GetItem(g.object, PyLong_AsSsize_t(g.key));
+      if (!now) PyErr_Clear();
+      bool ok = same(now, g.expected);
+      Py_XDECREF(now);
+      return ok;
+    }
+    case kBytes: return same_bytes(g.object, g.expected);
     case kCell: return same(PyCell_GET(g.object), g.expected);
     case kArray: return as_tensor(g.object)->array == g.expected;
     case kGrad: {
@@ -111,12 +140,23 @@ struct Guards {
 
   Guards() = default;
   Guards(const Guards&) = delete;
-  ~Guards() {
-    for (Guard& g : list) {
+  ~Guards() { clear(); }
+  void clear() {
+    std::vector<Guard> gone;
+    gone.swap(list);
+    for (Guard& g : gone) {
       Py_DECREF(g.object);
       Py_DECREF(g.key);
       Py_DECREF(g.expected);
     }
+  }
+  int visit(visitproc visit, void* arg) const {
+    for (const Guard& g : list) {
+      Py_VISIT(g.object);
+      Py_VISIT(g.key);
+      Py_VISIT(g.expected);
+    }
+    return 0;
   }
   void fill(nb::list from) {
     for (nb::handle h : from) {
@@ -146,26 +186,46 @@ struct CompiledStep {
   Guards guards, options;                    // options: of optimizers, whose change is passed on to the program
   std::vector<Parameter> parameters;
   std::vector<std::pair<PyObject*, PyObject*>> gradients;     // what a leaf's .grad is afterwards
+  std::vector<bool> cleared_gradients;       // whether it is None until then
   std::vector<PyObject*> nodes;              // grad_fn of each result, or null
   PyObject* on_options = nullptr;            // called when an option has changed; true if the program can go on
   bool grad_mode;
   DType default_type;
   int64_t runs = 0;
+  bool cleared = false;
 
   CompiledStep(const Recorder& r, const std::vector<Array>& args, const std::vector<Array>& results,
                const std::vector<const Storage*>& kept)
       : program(r, args, results, kept), grad_mode(g_grad_enabled), default_type(default_dtype()) {}
-  ~CompiledStep() {
-    for (Parameter& p : parameters) Py_XDECREF(p.value);
+  ~CompiledStep() { clear(); }
+
+  void clear() {
+    cleared = true;
+    guards.clear();
+    options.clear();
+    std::vector<PyObject*> gone;
+    for (Parameter& p : parameters) gone.push_back(std::exchange(p.value, nullptr));
+    for (auto& [leaf, grad] : gradients) gone.push_back(leaf), gone.push_back(grad);
+    gradients.clear();
+    for (PyObject*& n : nodes) gone.push_back(std::exchange(n, nullptr));
+    gone.push_back(std::exchange(on_options, nullptr));
+    for (PyObject* o : gone) Py_XDECREF(o);
+  }
+
+  int visit(visitproc visit, void* arg) const {
+    for (const Parameter& p : parameters) Py_VISIT(p.value);
     for (auto& [leaf, grad] : gradients) {
-      Py_DECREF(leaf);
-      Py_DECREF(grad);
+      Py_VISIT(leaf);
+      Py_VISIT(grad);
     }
-    for (PyObject* n : nodes) Py_XDECREF(n);
-    Py_XDECREF(on_options);
+    for (PyObject* n : nodes) Py_VISIT(n);
+    Py_VISIT(on_options);
+    if (int r = guards.visit(visit, arg)) return r;
+    return options.visit(visit, arg);
   }
 
   bool match(PyObject* args) const {
+    if (cleared || program.running()) return false;          // running: in another thread
     if (grad_mode != g_grad_enabled || g_inference || g_anomaly || g_capture || default_type != default_dtype()) return false;
     if (PyTuple_GET_SIZE(args) != static_cast<Py_ssize_t>(parameters.size())) return false;
     for (size_t k = 0; k < parameters.size(); ++k) {
@@ -180,6 +240,7 @@ struct CompiledStep {
       if (a.dtype != p.like.dtype || a.ndim != p.like.ndim) return false;
       for (int i = 0; i < a.ndim; ++i)
         if (a.shape[i] != p.like.shape[i] || a.strides[i] != p.like.strides[i]) return false;
+      if (program.owns(a.storage)) return false;
       int alias = -1;
       for (size_t j = 0; j < k && alias < 0; ++j) {
         PyObject* other = PyTuple_GET_ITEM(args, static_cast<Py_ssize_t>(j));
@@ -194,6 +255,20 @@ struct CompiledStep {
     return true;
   }
 };
+
+int step_traverse(PyObject* self, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(self));
+  return nb::inst_ready(self) ? nb::inst_ptr<CompiledStep>(self)->visit(visit, arg) : 0;
+}
+
+int step_clear(PyObject* self) {
+  if (nb::inst_ready(self)) nb::inst_ptr<CompiledStep>(self)->clear();
+  return 0;
+}
+
+PyType_Slot step_slots[] = {{Py_tp_traverse, reinterpret_cast<void*>(step_traverse)},
+                            {Py_tp_clear, reinterpret_cast<void*>(step_clear)},
+                            {0, nullptr}};
 
 PyObject* g_miss;                            // what a call returns whose arguments or guards do not fit
 
@@ -211,10 +286,15 @@ nb::object call_step(CompiledStep& s, nb::args args) {
     const Parameter& p = s.parameters[k];
     arrays.push_back(p.tensor ? array_of(as_tensor(PyTuple_GET_ITEM(args.ptr(), static_cast<Py_ssize_t>(k)))->array) : nullptr);
   }
+  if (!s.program.claim()) return nb::borrow(g_miss);
   std::vector<Array> results;
-  {
+  try {
     nb::gil_scoped_release release;
     s.program.run(arrays, results);
+  } catch (...) {                            // most likely in the forward pass, before there were gradients
+    for (size_t k = 0; k < s.gradients.size(); ++k)
+      if (s.cleared_gradients[k]) Py_CLEAR(as_tensor(s.gradients[k].first)->grad);
+    throw;
   }
   ++s.runs;
   for (auto& [leaf, grad] : s.gradients)
@@ -312,15 +392,15 @@ void bind_programs(nb::module_& m) {
       })
       .def("made", [](const Capture& c, nb::handle array) { return array_of(array.ptr())->storage->born == c.recorder.id; })
       // Storages made in the recording that somebody holds who is not in `known`: [description]
-      .def("strays", [](const Capture& c, nb::list known, nb::handle other) {
-        const Recorder* backward = other.is_none() ? nullptr : &nb::cast<const Capture&>(other).recorder;
+      .def("strays", [](const Capture& c, nb::list known, nb::list backward) {
         nb::list out;
         std::unordered_set<const Storage*> done;
         for (const Record& r : c.recorder.records)
           for (const Array& a : r.arrays) {
             const Storage* s = a.storage;
             if (!s || s->born != c.recorder.id || !done.insert(s).second) continue;
-            const int64_t held = c.recorder.held(s) + (backward ? backward->held(s) : 0);
+            int64_t held = c.recorder.held(s);
+            for (nb::handle h : backward) held += nb::cast<const Capture&>(h).recorder.held(s);
             if (s->refs.load() - held > known_references(s, known)) {
               std::string text = std::string("made by ") + r.def->name + ", shape [";
               for (int i = 0; i < a.ndim; ++i) text += (i ? ", " : "") + std::to_string(a.shape[i]);
@@ -328,7 +408,7 @@ void bind_programs(nb::module_& m) {
             }
           }
         return out;
-      }, nb::arg("known"), nb::arg("backward") = nb::none())
+      }, nb::arg("known"), nb::arg("backward"))
       // An array for each storage that another recording made and this one uses.
       .def("borrowed", [](const Capture& c, const Capture& from) {
         nb::list out;
@@ -351,7 +431,9 @@ void bind_programs(nb::module_& m) {
   m.attr("GUARD_ARRAY") = int(kArray);
   m.attr("GUARD_GRAD") = int(kGrad);
   m.attr("GUARD_NEEDS_GRAD") = int(kNeedsGrad);
-  nb::class_<CompiledStep>(m, "CompiledStep")
+  m.attr("GUARD_ELEMENT") = int(kElement);
+  m.attr("GUARD_BYTES") = int(kBytes);
+  nb::class_<CompiledStep>(m, "CompiledStep", nb::type_slots(step_slots))
       // recorder; args: per parameter a tensor that may be another one next time, or (value,); results: tensors; kept: arrays
       .def("__init__", [](CompiledStep* self, const Capture& c, nb::list args, nb::list results, nb::list kept) {
         std::vector<Array> arg_arrays;
@@ -386,7 +468,10 @@ void bind_programs(nb::module_& m) {
         s.on_options = changed.inc_ref().ptr();
       })
       .def("set_gradients", [](CompiledStep& s, nb::list pairs) {
-        for (nb::handle h : pairs) s.gradients.emplace_back(Py_NewRef(PyTuple_GET_ITEM(h.ptr(), 0)), Py_NewRef(PyTuple_GET_ITEM(h.ptr(), 1)));
+        for (nb::handle h : pairs) {
+          s.gradients.emplace_back(Py_NewRef(PyTuple_GET_ITEM(h.ptr(), 0)), Py_NewRef(PyTuple_GET_ITEM(h.ptr(), 1)));
+          s.cleared_gradients.push_back(PyTuple_GET_ITEM(h.ptr(), 2) == Py_True);
+        }
       })
       .def("set_node", [](CompiledStep& s, size_t k, nb::handle node) { s.nodes.at(k) = node.inc_ref().ptr(); })
       .def("call", call_step)
@@ -402,6 +487,8 @@ void bind_programs(nb::module_& m) {
         return out;
       })
       .def_ro("runs", &CompiledStep::runs)
+      .def_prop_ro("running", [](const CompiledStep& s) { return s.program.running(); })
+      .def("owns", [](const CompiledStep& s, nb::handle array) { return s.program.owns(array_of(array.ptr())->storage); })
       .def_prop_ro("arena_bytes", [](const CompiledStep& s) { return s.program.arena_bytes(); })
       .def_prop_ro("recorded", [](const CompiledStep& s) { return s.program.recorded(); })
       .def_prop_ro("kernels", [](const CompiledStep& s) {

@@ -28,12 +28,12 @@ bool same_shape(const Array& a, const Array& b) {
 
 bool outlives(const StorageUse& u) { return u.part != Part::temporary && u.part != Part::constant; }
 
-// Every output is read by nobody before it is written: its memory was made in the recording.
+// Every output is written by this call alone, and was in the recording: its memory there still holds the result.
 bool pure(const Draft& d, const Step& s) {
   for (int k = 0; k < s.nout; ++k) {
     const Storage* out = s.arrays[static_cast<size_t>(k)].storage;
     const StorageUse& u = d.uses.at(out);
-    if (u.part != Part::temporary || u.writers != 1 || out->host) return false;
+    if (u.part != Part::temporary || u.writers != 1 || u.recorded_writers != 1 || out->host) return false;
   }
   return true;
 }
@@ -141,6 +141,11 @@ void fuse_relu(Draft& d) {
                    same_array(normed.arrays[4], norm.arrays[4]) && same_array(normed.arrays[5], norm.arrays[5]) &&
                    same_array(normed.arrays[6], norm.arrays[1]) && same_array(normed.arrays[7], norm.arrays[2]);
       for (size_t k = j + 1; match && k < readers[1]; ++k) match = !d.steps[k].writes(g.storage);
+      // What tells where relu was zero must not have been written in between.
+      for (size_t k = at + 1; match && k < readers[1]; ++k)
+        for (const Storage* s : {out.storage, norm.arrays[1].storage, norm.arrays[2].storage, norm.arrays[4].storage,
+                                 norm.arrays[5].storage, norm.arrays[6].storage})
+          match &= !s || !d.steps[k].writes(s);
       if (!match) continue;
       normed.arrays[3] = g;
       normed.arrays.push_back(norm.arrays[6]);

@@ -100,10 +100,19 @@ Program::Program(const Recorder& recorded, const std::vector<Array>& args, const
     }
     marks_.push_back({r.def, h.h});
   }
+  Hash returned;                             // which values, and how they are looked at
+  for (const Array& a : results) {
+    auto name = names.find(a.storage);
+    returned.add(name == names.end() ? ~uint64_t{0} : name->second);
+    returned.add(a.offset), returned.add(a.ndim), returned.add(a.dtype);
+    for (int i = 0; i < a.ndim; ++i) returned.add(a.shape[i]), returned.add(a.strides[i]);
+  }
+  returned_ = returned.h;
 
   d.steps.reserve(recorded.records.size());
   for (const Record& r : recorded.records) d.steps.push_back({r.def, r.nout, r.arrays, r.numbers});
   d.count();
+  for (auto& [s, u] : d.uses) u.recorded_writers = u.writers;
   drop_dead_steps(d);
   fold_constants(d);
   fuse_relu(d);
@@ -196,11 +205,14 @@ void Program::plan(Draft& d) {
           a = std::move(b);
         } else if (u.part == Part::argument || u.part == Part::result) {
           auto [slot, fresh] = slot_of.try_emplace(from, static_cast<int>(slots_.size()));
-          if (fresh) slots_.push_back({from, 0, from->nbytes, u.part == Part::argument ? u.index : -1, {}});
-          slots_[static_cast<size_t>(slot->second)].positions.push_back(position);
-        } else if (k < static_cast<size_t>(s.nout)) {
+          if (fresh) slots_.push_back({from, 0, from->nbytes, u.part == Part::argument ? u.index : -1, false, {}});
+          Slot& known = slots_[static_cast<size_t>(slot->second)];
+          known.positions.push_back(position);
+          known.written |= k < static_cast<size_t>(s.nout) && !a.untracked;
+        } else if (k < static_cast<size_t>(s.nout) && !a.untracked) {
           if (std::find(written_.begin(), written_.end(), from) == written_.end()) written_.push_back(a.storage);
         }
+        if (u.part == Part::external || u.part == Part::kept) fixed_.insert(from);
         if (u.part == Part::constant) constants_.push_back(a);
       }
       arrays_.push_back(a);
@@ -225,9 +237,13 @@ void Program::unbind() {
   running_ = false;
 }
 
+void Program::count_writes(const std::vector<const Array*>& args) {
+  for (Storage* s : written_) s->version++;
+  for (const Slot& slot : slots_)
+    if (slot.argument >= 0 && slot.written) args[static_cast<size_t>(slot.argument)]->storage->version++;
+}
+
 void Program::run(const std::vector<const Array*>& args, std::vector<Array>& results) {
-  if (running_) throw std::logic_error("a compiled step was called while it was running");
-  running_ = true;
   std::vector<Storage*> fresh(slots_.size(), nullptr);
   try {
     for (size_t i = 0; i < slots_.size(); ++i) {
@@ -251,12 +267,13 @@ void Program::run(const std::vector<const Array*>& args, std::vector<Array>& res
     for (const Prepared& s : steps_)
       s.def->run(Call{s.def, p + s.first, s.nout, p + s.first + s.nout, s.nin, n + s.first_number, s.nnum});
   } catch (...) {
+    count_writes(args);
     unbind();
     for (Storage* s : fresh)
       if (s) free_storage(s);
     throw;
   }
-  for (Storage* s : written_) s->version++;
+  count_writes(args);
   unbind();
   results.clear();
   for (const Result& r : results_) {
@@ -300,6 +317,7 @@ std::string Program::difference(const Program& other) const {
   }
   if (marks_.size() != other.marks_.size())
     return std::to_string(other.marks_.size()) + " kernels ran, and " + std::to_string(marks_.size()) + " before";
+  if (returned_ != other.returned_) return "it returned other values than before";
   return "";
 }
 

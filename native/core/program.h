@@ -16,6 +16,7 @@
 #include <memory>
 #include <string>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "recorder.h"
@@ -39,6 +40,7 @@ struct StorageUse {
   Part part = Part::external;
   int index = -1;                            // of an argument or a result
   int writers = 0;
+  int recorded_writers = 0;                  // in the recording, whose memory holds what the last of them wrote
   int first = 0, last = 0;                   // steps between which a temporary is needed
 };
 
@@ -64,7 +66,9 @@ class Program {
   ~Program();
   Program(const Program&) = delete;
 
-  // Results are filled with arrays of fresh memory. Throws what a kernel throws; std::logic_error if it is running already.
+  // Before run(): false if it is running already, in another thread.
+  bool claim() { return !std::exchange(running_, true); }
+  // Results are filled with arrays of fresh memory. Throws what a kernel throws.
   void run(const std::vector<const Array*>& args, std::vector<Array>& results);
 
   // Uses of memory from before the recording that is neither an argument's nor in `known`, a line each.
@@ -75,6 +79,10 @@ class Program {
   int64_t size() const { return static_cast<int64_t>(steps_.size()); }
   int64_t recorded() const { return static_cast<int64_t>(marks_.size()); }
   std::vector<std::string> names() const;
+  bool running() const { return running_; }
+  // Whether it uses this memory always, rather than where an argument brings it: then no argument may bring it, since passes
+  // change the order of calls that have no memory in common.
+  bool owns(const Storage* s) const { return fixed_.count(s) != 0; }
 
  private:
   struct Prepared {
@@ -86,6 +94,7 @@ class Program {
     int64_t offset;                          // of the recorded argument
     size_t nbytes;
     int argument;                            // -1: a result
+    bool written;
     std::vector<int> positions;              // in arrays_
   };
   struct Mark {                              // of a recorded call, to compare recordings
@@ -95,6 +104,7 @@ class Program {
 
   void plan(Draft& d);
   void unbind();
+  void count_writes(const std::vector<const Array*>& args);
 
   std::vector<Prepared> steps_;
   std::vector<Array> arrays_;
@@ -109,8 +119,10 @@ class Program {
   std::vector<Result> results_;
   std::vector<Array> constants_;             // kept alive
   std::vector<Storage*> written_;            // outside of the arena: their versions count
+  std::unordered_set<const Storage*> fixed_; // external and kept
   std::vector<std::unique_ptr<Storage>> temporaries_;
   std::vector<Mark> marks_;
+  uint64_t returned_ = 0;
   void* arena_ = nullptr;
   size_t arena_size_ = 0;
   uint32_t recording_ = 0;

@@ -6,7 +6,11 @@ it so with `refuse`; code that hands memory to kernels past the ops (running sta
 
 from __future__ import annotations
 
-__all__ = ["Watch", "watching", "start", "stop", "refuse", "note", "note_array"]
+import threading
+
+__all__ = ["Watch", "LOCK", "watching", "start", "stop", "refuse", "note", "note_array", "note_grad"]
+
+LOCK = threading.Lock()  # one recording at a time
 
 
 class Watch:
@@ -14,7 +18,8 @@ class Watch:
 
     def __init__(self, recorder):
         self.recorder = recorder
-        self.modules, self.optimizers, self.arrays = {}, {}, []
+        self.modules, self.optimizers, self.arrays, self.asked = {}, {}, [], {}
+        self.thread = threading.get_ident()
 
     def module(self, module):
         self.modules[id(module)] = module
@@ -27,8 +32,8 @@ _watch: Watch | None = None
 
 
 def watching() -> Watch | None:
-    """The recording that is being made, if any."""
-    return _watch
+    """The recording that this thread is making, if any."""
+    return _watch if _watch is None or _watch.thread == threading.get_ident() else None
 
 
 def start(watch: Watch) -> None:
@@ -43,20 +48,29 @@ def stop() -> None:
 
 def refuse(why: str) -> None:
     """What is happening cannot be repeated by repeating kernel calls."""
-    if _watch is not None:
-        _watch.recorder.refuse(why)
+    watch = watching()
+    if watch is not None:
+        watch.recorder.refuse(why)
 
 
 def note(*tensors) -> None:
     """Tensors that a kernel is about to get without an op."""
-    if _watch is not None:
+    watch = watching()
+    if watch is not None:
         for t in tensors:
             if t is not None:
-                _watch.recorder.note(t)
+                watch.recorder.note(t)
 
 
 def note_array(array):
     """An array that lives as long as the process, such as a generator's state. Returns it."""
-    if _watch is not None:
-        _watch.arrays.append(array)
+    watch = watching()
+    if watch is not None:
+        watch.arrays.append(array)
     return array
+
+
+def note_grad(tensor) -> None:
+    """A tensor whose `.grad` the function asks for."""
+    if _watch is not None and watching() is not None and not _watch.recorder.made(tensor._a):
+        _watch.asked[id(tensor)] = tensor

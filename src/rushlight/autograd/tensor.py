@@ -8,7 +8,7 @@ import weakref
 
 import numpy as np
 
-from .. import _dtypes, _native
+from .. import _dtypes, _native, _recording
 from .._device import CPU
 from .._kernels import K
 from .backward import backward as _backward
@@ -226,6 +226,7 @@ class Tensor(_native.TensorBase):
         """The gradient accumulated by `backward()`, or None."""
         if self._grad is None and self._node is not None and not self._retains_grad:
             warnings.warn(_NON_LEAF_GRAD, UserWarning, stacklevel=2)
+        _recording.note_grad(self)
         return self._grad
 
     @grad.setter

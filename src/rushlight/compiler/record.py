@@ -6,18 +6,27 @@ import gc
 import linecache
 import random
 import sys
+import types
+import weakref
 
 import numpy as np
 
-from .. import _native, _recording
+from .. import _dtypes, _native, _recording
 from .._random import default_generator
 from ..autograd.node import FREED, FREED_MESSAGE, Node
-from ..autograd.tensor import Tensor
+from ..autograd.tensor import Size, Tensor
 from ..nn.modules._module_hooks import GLOBAL
-from .guards import PACKAGE, guard_module, reach
+from ..nn.modules.module import Module
+from .guards import guard_module, is_plain
+from .reach import PACKAGE, is_users_file, reach
 from .tree import flatten, unflatten
 
-__all__ = ["Refused", "Unready", "NeedsGraph", "Step", "record", "Watch", "flat_call", "guard_watched", "check_externals", "check_strays"]
+__all__ = ["Refused", "Unready", "NeedsGraph", "Step", "record", "Watch", "flat_call", "guard_watched", "check_constant", "check_externals",
+           "check_strays", "different_results"]
+
+
+# Results that may be the same object each time.
+_LASTING = (type, types.FunctionType, Module, type(_dtypes.float32), Size)
 
 
 class Refused(Exception):
@@ -51,8 +60,13 @@ class SpentNode(Node):
 def locate() -> str:
     """` at file:line: code` of the user's line that is running."""
     frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith((PACKAGE, "<frozen")):
+    ours = frame
+    while ours is not None and ours.f_code.co_filename.startswith((PACKAGE, "<frozen")):
+        ours = ours.f_back
+    frame = ours
+    while frame is not None and not is_users_file(frame.f_code.co_filename):
         frame = frame.f_back
+    frame = frame or ours
     if frame is None:
         return ""
     file, line = frame.f_code.co_filename, frame.f_lineno
@@ -130,10 +144,53 @@ class Step:
         made = iter(out)
         return unflatten(self.result_structure, (next(made) if r is None else r[0] for r in self.results))
 
+    def difference(self, other):
+        """What `other`, recorded later, did otherwise, as a sentence; empty if nothing."""
+        return self.native.difference(other.native) or different_results(self, other)
+
     def changed(self):
         """Which guard does not hold, in words."""
         k = self.native.failed_guard()
         return self.guards.texts[k] if k >= 0 else "the arguments' shapes, types or values have changed"
+
+
+def different_results(a, b):
+    """How what is returned beside tensors differs in two recordings."""
+    if a.result_structure != b.result_structure:
+        return "its results are of another kind than before"
+    for before, now in zip(a.results, b.results, strict=True):
+        if (before is None) != (now is None):
+            return "its results are of another kind than before"
+        if now is not None and (now[0] is not before[0] and not (type(now[0]) is type(before[0]) and now[0] == before[0])):
+            return f"it returns {now[0]!r}, and returned {before[0]!r} before"
+    return ""
+
+
+_KNOWN_OPTIMIZERS = weakref.WeakSet()  # that were ever recorded
+
+
+def _options():
+    """The options of all known optimizers, to see whether a function changes them."""
+    return {
+        id(o): [{k: v for k, v in g.items() if k not in ("params", "param_names")} for g in o.param_groups] for o in _KNOWN_OPTIMIZERS
+    }
+
+
+def _check_options(optimizers, before):
+    new = [o for o in optimizers if id(o) not in before]
+    if new:
+        _KNOWN_OPTIMIZERS.update(new)
+        raise Unready
+    now = _options()
+    for o in optimizers:
+        for old, group in zip(before[id(o)], now[id(o)], strict=False):
+            for key in group:
+                if key in old and old[key] is not group[key] and not _same_option(old[key], group[key]):
+                    raise Refused(f"it changes the option {key!r} of {type(o).__name__} (do that between its calls)")
+
+
+def _same_option(a, b):
+    return is_plain(a) and type(a) is type(b) and a == b
 
 
 def record(fn, args, kwargs, known_leaves):
@@ -141,18 +198,21 @@ def record(fn, args, kwargs, known_leaves):
     arguments = []
     structure = flatten((args, kwargs), arguments)
     found = reach(fn, arguments)
+    if found.refusal:
+        return fn(*args, **kwargs), Refused(found.refusal), []
     leaves = {id(p): p for _, m in found.modules.values() for p in m._parameters.values() if p is not None}
     leaves.update({id(p): p for p in known_leaves})
     entry = {key: p._grad for key, p in leaves.items()}
+    options = _options()
     recorder = _native.Recorder()
     watch = Watch(recorder)
     with watch:
         result = fn(*args, **kwargs)
-    made = [leaf for leaf, _ in recorder.gradients]
+    made = [leaf for leaf, _ in recorder.gradients] + gradients_asked(watch)
     try:
-        outcome = _finish(recorder, watch, found, arguments, structure, not kwargs and flat_call(args), result, leaves, entry)
+        outcome = _finish(recorder, watch, found, arguments, structure, not kwargs and flat_call(args), result, leaves, entry, options)
     except (Refused, Unready, NeedsGraph) as why:
-        outcome = why
+        outcome = why.with_traceback(None)  # whose frames hold the graph, and with it the order of the next backward pass
     else:
         # The next repetition writes gradients where they are now: what the caller got is a copy.
         written = {p._grad._a.storage_id for p in outcome.leaves if p._grad is not None}
@@ -164,12 +224,17 @@ def record(fn, args, kwargs, known_leaves):
     return result, outcome, made
 
 
+def gradients_asked(watch):
+    """Tensors whose `.grad` the function or an optimizer in it has looked at."""
+    return [*watch.asked.values(), *(p for o in watch.optimizers.values() for g in o.param_groups for p in g["params"])]
+
+
 def flat_call(args):
     """Whether positional arguments are their own leaves."""
     return not any(isinstance(a, (list, tuple, dict)) for a in args)
 
 
-def _finish(recorder, watch, found, arguments, structure, simple, result, leaves, entry):
+def _finish(recorder, watch, found, arguments, structure, simple, result, leaves, entry, options_before):
     if recorder.refusal:
         raise Refused(recorder.refusal)
     for optimizer in watch.optimizers.values():
@@ -177,11 +242,12 @@ def _finish(recorder, watch, found, arguments, structure, simple, result, leaves
             raise Refused(f"{type(optimizer).__name__} computes numbers in Python at every step")
         if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
             raise Refused("an optimizer has step hooks")
-    spec = _parameters(recorder, arguments)
+    _check_options(watch.optimizers.values(), options_before)
+    spec = _parameters(watch, found, arguments)
     result_leaves = []
     result_structure = flatten(result, result_leaves)
     results, tensors = _results(recorder, arguments, result_leaves)
-    gradients = _gradients(recorder, leaves, entry)
+    gradients = _gradients(watch, leaves, entry)
     kept = [p._grad for p in leaves.values() if p._grad is not None]
     kept += [t for o in watch.optimizers.values() for s in o.state.values() for t in s.values() if isinstance(t, Tensor)]
     hypers = [_native.wrap(h[1]) for o in watch.optimizers.values() for h in o._hypers.values()]
@@ -205,10 +271,16 @@ def _finish(recorder, watch, found, arguments, structure, simple, result, leaves
     return Step(native, structure, simple, result_structure, results, guards, list(leaves.values()))
 
 
-def _parameters(recorder, arguments):
+def _parameters(watch, found, arguments):
     """Per argument: a tensor whose memory may be another one next time, or (value,)."""
-    used = {id(t) for t in recorder.tensors if t._requires_grad}
-    return [a if isinstance(a, Tensor) and not a._requires_grad and id(a) not in used else (a,) for a in arguments]
+    own = {id(t) for a in arguments if isinstance(a, Tensor) for t in (a, a._base)}
+    others = [t for t in watch.recorder.tensors if t._requires_grad or id(t) not in own]
+    others += [t for t in others if t._grad is not None]
+    others += found.tensors
+    others += [t for _, m in found.modules.values() for t in (*m._parameters.values(), *m._buffers.values()) if t is not None]
+    # An argument whose memory the function also gets in another way has to be the same one next time.
+    fixed = {t._a.storage_id for t in others if not t.is_sparse}
+    return [a if isinstance(a, Tensor) and not a._requires_grad and a._a.storage_id not in fixed else (a,) for a in arguments]
 
 
 def _results(recorder, arguments, leaves):
@@ -216,6 +288,8 @@ def _results(recorder, arguments, leaves):
     results, tensors = [], []
     for value in leaves:
         if not isinstance(value, Tensor):
+            if not any(value is a for a in arguments):
+                check_constant(value)
             results.append((value,))
             continue
         if not recorder.made(value._a):
@@ -236,6 +310,13 @@ def _results(recorder, arguments, leaves):
     return results, tensors
 
 
+def check_constant(value):
+    """Refuses a result that would have to be made anew by Python."""
+    if not is_plain(value) and not isinstance(value, _LASTING):
+        kind = type(value).__name__
+        raise Refused(f"it returns a {kind}, which cannot be made anew (tensors and numbers in lists, tuples and dicts can)")
+
+
 def _has_unused_graph(tensor):
     stack, seen, freed = [tensor._node], set(), False
     while stack:
@@ -250,11 +331,14 @@ def _has_unused_graph(tensor):
     return not freed
 
 
-def guard_watched(guards, watch):
-    """Guards on the modules and tensors that were seen in a recording."""
+def guard_watched(guards, watch, arguments=()):
+    """Guards on the modules and tensors that were seen in a recording, but for its own arguments."""
+    own = {id(a) for a in arguments if isinstance(a, Tensor)}
     for module in watch.modules.values():
         guard_module(guards, module, type(module).__name__)
     for t in watch.recorder.tensors:
+        if id(t) in own:
+            continue
         shape = list(t._a.shape)
         guards.add(_native.GUARD_ARRAY, t, None, t._a, f"a tensor of shape {shape} has other memory")
         guards.add(_native.GUARD_NEEDS_GRAD, t, None, t._requires_grad, f"requires_grad of a tensor of shape {shape} has changed")
@@ -265,8 +349,12 @@ class _Gradients:
         self.guarded, self.after = [], []
 
 
-def _gradients(recorder, leaves, entry):
+def _gradients(watch, leaves, entry):
     """What `.grad` has to be before, and is afterwards."""
+    recorder = watch.recorder
+    asked = {id(t) for t in gradients_asked(watch)}
+    if not asked <= leaves.keys():
+        raise Unready
     out, reached = _Gradients(), {}
     for leaf, before in recorder.gradients:
         if id(leaf) not in leaves:
@@ -282,24 +370,24 @@ def _gradients(recorder, leaves, entry):
                 if before is not first:
                     raise Refused("a .grad was set inside the step")
                 out.guarded.append((leaf, first))
-            out.after.append((leaf, now))
+            out.after.append((leaf, now, before is None))
         elif first is not now:
             if now is not None:
                 raise Refused("a .grad was set inside the step")
-            out.after.append((leaf, None))
-        elif leaf._requires_grad:
+            out.after.append((leaf, None, True))
+        elif leaf._requires_grad or key in asked:
             out.guarded.append((leaf, now))
     return out
 
 
-def check_strays(recorder, tensors, kept, backward=None):
+def check_strays(recorder, tensors, kept, backward=()):
     """Refuses if somebody holds a tensor that the step made, other than as a result or a gradient."""
     known = [t._a for t in (*tensors, *kept)]
     known += [t._base._a for t in tensors if t._base is not None]
-    strays = recorder.strays(known, backward)
+    strays = recorder.strays(known, list(backward))
     if strays:
         gc.collect()
-        strays = recorder.strays(known, backward)
+        strays = recorder.strays(known, list(backward))
     if strays:
         raise Refused(f"a tensor that it makes is kept outside of it ({strays[0]}); return it instead")
 

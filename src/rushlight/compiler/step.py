@@ -12,6 +12,7 @@ import functools
 import warnings
 
 from .. import _native, _recording
+from ..autograd.anomaly import is_anomaly_enabled
 from ..nn.modules.module import Module
 from .graph import record_graph
 from .record import NeedsGraph, Refused, Step, Unready, record
@@ -62,7 +63,7 @@ class CompiledFunction:
     # -- when the last recording does not fit --------------------------------------------------------------------------------
 
     def _slow(self, args, kwargs):
-        if self._gave_up or disabled or _recording.watching() is not None or _native.is_inference_enabled():
+        if self._gave_up or disabled or _recording.watching() is not None or _native.is_inference_enabled() or self._busy():
             return self._fn(*args, **kwargs)
         due = None
         for step in self._steps:
@@ -90,13 +91,22 @@ class CompiledFunction:
             if a is not None:
                 marks.append((a.dtype, a.shape, a.strides, leaf._requires_grad))
             else:
-                marks.append(leaf if isinstance(leaf, (bool, int, float, str, type(None))) else id(leaf))
+                marks.append((type(leaf), repr(leaf)) if isinstance(leaf, (bool, int, float, str, type(None))) else id(leaf))
         return repr(structure), tuple(marks), _native.is_grad_enabled()
 
+    def _busy(self):
+        """Another thread is in the middle of it, or errors are being traced to their ops."""
+        return is_anomaly_enabled() or any(s.native.running for s in self._steps)
+
     def _record(self, kind, args, kwargs, due):
-        self._recordings += 1
-        recorder = record_graph if kind in self._graphs else record
-        result, outcome, leaves = recorder(self._fn, args, kwargs, self._leaves)
+        if not _recording.LOCK.acquire(blocking=False):  # another thread is recording
+            return self._fn(*args, **kwargs)
+        try:
+            self._recordings += 1
+            recorder = record_graph if kind in self._graphs else record
+            result, outcome, leaves = recorder(self._fn, args, kwargs, self._leaves)
+        finally:
+            _recording.LOCK.release()
         known = {id(p) for p in self._leaves}
         self._leaves += [p for p in leaves if id(p) not in known]
         if isinstance(outcome, Refused):
@@ -110,16 +120,21 @@ class CompiledFunction:
     def _keep(self, kind, step, due):
         if due is not None:
             step.check_at = min(due.check_at * 16, due.check_at + 65536)
-            difference = due.native.difference(step.native)
+            difference = due.difference(step)
             self._steps.remove(due)
             if difference and due.native.failed_guard() < 0:
                 return self._give_up(f"it does not do the same at every call: {difference}")
-        elif self._pending[kind] is None or self._pending[kind].native.difference(step.native):
-            if self._pending[kind] is not None and self._recordings > _PATIENCE:
-                return self._give_up(f"it does not do the same at every call: {self._pending[kind].native.difference(step.native)}")
-            self._pending[kind] = step
-            return None
-        self._pending[kind] = step
+        else:
+            before = self._pending[kind]
+            difference = before.difference(step) if before is not None else "first"
+            if before is not None and difference and self._recordings > _PATIENCE:
+                return self._give_up(f"it does not do the same at every call: {difference}")
+            self._pending[kind] = step if difference else None
+            if difference:
+                waiting = [k for k, s in self._pending.items() if s is not None]
+                if len(waiting) > _MOST_STEPS:  # recordings hold memory
+                    self._pending[waiting[0]] = None
+                return None
         runs = sum(s.native.runs for s in self._steps)
         if self._recordings > _PATIENCE and self._recordings > runs // 4:
             return self._give_up(f"what it depends on keeps changing: {self._steps[0].changed() if self._steps else 'its gradients'}")

@@ -91,7 +91,8 @@ def repeat_interleave(input: Tensor, repeats=None, dim: int | None = None, *, ou
     if counts._a.dtype not in (_dtypes.int64, _dtypes.int32):
         raise RuntimeError("repeats has to be Long or Int tensor")
     counts = counts.long().reshape(-1)
-    if counts._a.numel and counts.min().item() < 0:
+    number = type(repeats) is int  # known without looking into memory
+    if counts._a.numel and (repeats if number else counts.min().item()) < 0:
         raise RuntimeError("repeats can not be negative" if isinstance(repeats, Tensor) or repeats is None else
                            "Repeats must be non-negative")  # fmt: skip
     d = 0
@@ -105,7 +106,7 @@ def repeat_interleave(input: Tensor, repeats=None, dim: int | None = None, *, ou
                 "repeats must have the same size as input along dim, but got "
                 f"repeats.size(0) = {counts._a.numel} and input.size({d}) = {size}"
             )
-    total = counts.sum().item()
+    total = repeats * counts._a.numel if number else counts.sum().item()
     if output_size is not None and output_size != total:
         raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {total} but got {output_size}")
     where = _native.empty((total,), _dtypes.int64.code)

@@ -59,6 +59,7 @@ def _filler(name, grad_name):
 
     def fill(self, kernel, generator, *args):
         state = _state(generator)
+        _recording.note(self)
         a = self._a
         if not a.contiguous and any(s == 0 and n > 1 for s, n in zip(a.strides, a.shape, strict=True)):
             raise RuntimeError(_OVERLAP)

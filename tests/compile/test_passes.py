@@ -1,0 +1,162 @@
+"""What the passes make of a recording: fewer kernels, the same bits."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+from rushlight import nn
+
+
+def _compiled(fn, *args):
+    compiled = torch.compile(fn, fullgraph=True)
+    for _ in range(5):
+        out = compiled(*args)
+    want = fn(*args)
+    for a, b in zip(out if isinstance(out, tuple) else (out,), want if isinstance(want, tuple) else (want,), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    return compiled._steps[0].native
+
+
+CHAINS = {
+    "numbers": lambda x, y: (x * 2 + 1) * (x - 0.5),
+    "two results": lambda x, y: (torch.exp(x) * y, torch.exp(x) + y),
+    "a row": lambda x, y: (x + y[0]).sigmoid() * x,
+    "a column": lambda x, y: (x * y[:, :1]).tanh() + y,
+    "a comparison": lambda x, y: torch.where((x > 0) & (y > 0), x * y, x - y),
+    "in place": lambda x, y: (x * 1).add_(y).mul_(x).relu_(),
+    "a transposed operand": lambda x, y: (x * y.t().contiguous().t()).sqrt().nan_to_num() + x,
+    "a single element": lambda x, y: (x[:1, :1] * y + x.sum()) * 3,
+    "a reduction between": lambda x, y: (x - x.mean()) * ((x - x.mean()) ** 2).sum() + y,
+}
+
+
+@pytest.mark.parametrize("chain", CHAINS)
+@pytest.mark.parametrize("shape", [(7, 5), (300, 257)])
+def test_pointwise_chains(chain, shape):
+    """Chains of pointwise ops become one call, with the same bits."""
+    torch.manual_seed(0)
+    native = _compiled(CHAINS[chain], torch.rand(*shape), torch.rand(*shape))
+    assert "fused" in native.kernels
+    assert len(native.kernels) < native.recorded
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("layer", [lambda: nn.Linear(6, 6), lambda: nn.BatchNorm1d(6), lambda: nn.BatchNorm2d(6)],
+                         ids=["linear", "columns", "planes"])  # fmt: skip
+def test_relu_is_part_of_what_it_follows(layer, inplace):
+    """linear and batch norm write relu of their results; gradients are the same bits."""
+    torch.manual_seed(0)
+    net = nn.Sequential(layer(), nn.ReLU(inplace), nn.Flatten())
+    x = torch.randn(8, 6, 3, 5) if isinstance(net[0], nn.BatchNorm2d) else torch.randn(8, 6)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.normal_()
+
+    def fn(x):
+        net.zero_grad()
+        x = x * 1.5  # not a leaf: nothing is written into the argument
+        y = net(x)
+        (y * y.sin()).sum().backward()
+        return y.detach(), *(p.grad.clone() for p in net.parameters())
+
+    kernels = _compiled(fn, x).kernels
+    assert "relu" not in kernels
+    if not isinstance(net[0], nn.Linear):
+        assert "relu_backward" not in kernels
+
+
+def test_relu_stays_where_its_input_is_needed():
+    """A result that is used without relu too is written as it is."""
+    layer = nn.Linear(6, 6)
+
+    def fn(x):
+        with torch.no_grad():
+            y = layer(x)
+            return y, y.relu()
+
+    assert _compiled(fn, torch.randn(4, 6)).kernels == ["linear", "relu"]
+
+
+def test_unused_values_are_not_computed():
+    """What no result depends on is left out."""
+
+    def fn(x):
+        (x @ x).sum()
+        return x.exp()
+
+    assert _compiled(fn, torch.rand(4, 4)).kernels == ["exp"]
+
+
+def test_constants_are_computed_once():
+    """Masks and the like, made from numbers only, are not made again."""
+
+    def fn(x):
+        return x.masked_fill(torch.ones(4, 4).tril() == 0, 0.0)
+
+    kernels = _compiled(fn, torch.rand(4, 4)).kernels
+    assert "triangle" not in kernels and "fill" not in kernels and "tril" not in kernels
+
+
+def test_temporaries_share_memory():
+    """Sixteen layers need the memory of a few, not of sixteen."""
+    layers = nn.Sequential(*(m for _ in range(16) for m in (nn.Linear(256, 256), nn.Softmax(1))))
+
+    @torch.compile(fullgraph=True)
+    def fn(x):
+        with torch.no_grad():
+            return layers(x)
+
+    x = torch.rand(64, 256)
+    for _ in range(4):
+        fn(x)
+    assert fn._steps[0].native.arena_bytes <= 3 * 64 * 256 * 4
+
+
+def test_memory_written_again_is_no_constant():
+    """A constant's memory that the function overwrites once nobody reads it: the value from before is meant."""
+
+    def fn(x):
+        start = torch.zeros(4)
+        y = x + start
+        start.add_(1)
+        return y
+
+    assert _compiled(fn, torch.rand(3, 4)).recorded == 3
+
+
+def test_random_programs():
+    """Chains of ops, views, reductions and writes in place, drawn at random."""
+    unary = [torch.exp, torch.tanh, torch.relu, lambda t: t * 2 + 1, lambda t: torch.full_like(t, 0.3) + t, torch.zeros_like]
+    binary = [torch.add, torch.mul, torch.maximum, lambda a, b: torch.where(a > b, a, b * 2), lambda a, b: a / (b.abs() + 1)]
+    views = [lambda t: t[..., ::2].repeat_interleave(2, -1), lambda t: t.flip(0), lambda t: t[:1], lambda t: t.mean(0), lambda t: t]
+    writes = [lambda t: t.add_(1), lambda t: t.mul_(0.5), lambda t: t.relu_(), lambda t: t.zero_(), lambda t: t[0].sigmoid_()]
+
+    def program(seed, kept):
+        def fn(x, y):
+            draw, values = random.Random(seed), [x, y, kept]
+            for _ in range(draw.randrange(4, 24)):
+                a, b = draw.choice(values[-5:]), draw.choice(values)
+                kind = draw.randrange(4)
+                if kind == 3:
+                    draw.choice(writes)(draw.choice([a, kept]))
+                    continue
+                made = draw.choice(unary)(a) if kind == 0 else draw.choice(binary)(a, b) if kind == 1 else draw.choice(views)(a)
+                values.append(made if made.ndim == 2 or made is x else made.expand(6, 8).clone())
+            return [v + 0 for v in draw.sample(values, 3)]
+
+        return fn
+
+    for seed in range(60):
+        seen = []
+        for wrap in (lambda fn: fn, torch.compile):
+            torch.manual_seed(seed)
+            kept = torch.randn(6, 8)
+            fn = wrap(program(seed, kept))
+            seen.append([[t.numpy() for t in (*fn(torch.randn(6, 8), torch.randn(6, 8)), kept.clone())] for _ in range(6)])
+        for a, b in zip(*seen, strict=True):
+            for u, v in zip(a, b, strict=True):
+                np.testing.assert_array_equal(u, v, err_msg=str(seed))
