@@ -25,6 +25,8 @@ class Watch:
         self.modules[id(module)] = module
 
     def optimizer(self, optimizer):
+        if optimizer.unrepeatable:
+            self.recorder.refuse(f"{type(optimizer).__name__}.step() {optimizer.unrepeatable}")
         self.optimizers[id(optimizer)] = optimizer
 
 

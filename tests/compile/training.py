@@ -73,6 +73,8 @@ OPTIMIZERS = {
     "adagrad": lambda p: torch.optim.Adagrad(p, lr=0.05),
     "nadam": lambda p: torch.optim.NAdam(p, lr=0.01),
     "adadelta": lambda p: torch.optim.Adadelta(p),
+    "adafactor": lambda p: torch.optim.Adafactor(p, lr=0.05, weight_decay=1e-3),
+    "muon": lambda p: torch.optim.Muon([q for q in p if q.ndim == 2], lr=0.05),
 }
 
 

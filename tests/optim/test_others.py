@@ -1,4 +1,4 @@
-"""Adafactor, Muon and LBFGS against PyTorch."""
+"""Adafactor, Muon and LBFGS against PyTorch, beyond what test_parity.py has of them all."""
 
 import numpy as np
 import pytest
@@ -6,30 +6,99 @@ import torch
 
 import rushlight as rl
 
+MATRICES = {
+    "more columns than a tile": (70, 2500),
+    "more rows than a tile": (5000, 7),
+    "one row": (1, 3000),
+    "one column": (3000, 1),
+    "filters": (40, 30, 3, 3),
+    "a batch of large matrices": (2, 300, 300),
+    "a long vector": (70000,),
+    "a number": (),
+    "one element": (1, 1),
+}
 
-def data(dtype="float32"):
-    rng = np.random.default_rng(0)
-    return [rng.standard_normal(s).astype(dtype) for s in ((6, 4), (5,), (2, 3, 4))]
 
+@pytest.mark.parametrize("layout", ["contiguous", "transposed", "parameter and gradient differ", "every second"])
+@pytest.mark.parametrize("shape", MATRICES)
+def test_adafactor_shapes(shape, layout):
+    """Whatever a parameter's size and layout: 5 steps, with a row of zeros in the gradient, in float64."""
+    shape = MATRICES[shape]
 
-@pytest.mark.parametrize("options", [{}, dict(lr=0.05, weight_decay=0.1, d=1.5), dict(eps=(1e-3, 1e-2), maximize=True)],
-                         ids=str)  # fmt: skip
-def test_adafactor(options):
-    """20 steps on parameters of one, two and three dimensions."""
-    results, keys = [], []
+    def laid_out(T, a, how):
+        if how == "transposed" and a.ndim > 1:
+            return T.tensor(np.swapaxes(a, -1, -2).copy()).transpose(-1, -2)
+        if how == "every second" and a.ndim:
+            return T.tensor(np.repeat(a, 2, axis=-1).copy())[..., ::2]
+        return T.tensor(a.copy())
+
+    results = []
     for T in (torch, rl):
-        params = [T.tensor(a.copy()).requires_grad_() for a in data()]
-        optimizer = T.optim.Adafactor(params, **options)
-        rng = np.random.default_rng(1)
-        for _ in range(20):
-            for p in params:
-                p.grad = T.tensor(rng.standard_normal(tuple(p.shape)).astype(np.float32))
+        rng = np.random.default_rng(2)
+        p = laid_out(T, rng.standard_normal(shape), layout).detach().requires_grad_()
+        optimizer = T.optim.Adafactor([p], lr=0.05, weight_decay=0.1)
+        for _ in range(5):
+            g = rng.standard_normal(shape)
+            if len(shape) > 1:
+                g[..., 0, :] = 0
+            p.grad = laid_out(T, g, "transposed" if layout.startswith("parameter") else layout)
             optimizer.step()
-        results.append(params)
-        keys.append([list(s) for s in optimizer.state_dict()["state"].values()])
-    assert keys[0] == keys[1]
+        results.append([p.detach(), *optimizer.state_dict()["state"][0].values()])
     for w, g in zip(*results, strict=True):
-        np.testing.assert_allclose(g.detach().numpy(), w.detach().numpy(), rtol=1e-5, atol=1e-5)
+        assert tuple(g.shape) == tuple(w.shape)
+        np.testing.assert_allclose(g.numpy(), w.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_adafactor_without_elements():
+    """A parameter without elements counts its steps, and does not disturb the others."""
+    params = [rl.ones(s, requires_grad=True) for s in ((0, 4), (3, 0), (0,), (2, 2))]
+    optimizer = rl.optim.Adafactor(params)
+    for p in params:
+        p.grad = rl.ones_like(p)
+    optimizer.step()
+    assert [optimizer.state[p]["step"].item() for p in params] == [1.0] * 4
+    np.testing.assert_allclose(params[3].detach().numpy(), 0.99, rtol=1e-6)
+
+
+def test_adafactor_in_half_precision():
+    """bfloat16 parameters are updated in float32 and rounded once; states have the parameter's dtype."""
+    p = rl.ones(4, 6, dtype=rl.bfloat16, requires_grad=True)
+    optimizer = rl.optim.Adafactor([p], lr=0.1)
+    p.grad = rl.ones(4, 6, dtype=rl.bfloat16)
+    optimizer.step()
+    assert [str(v.dtype) for v in optimizer.state[p].values()] == ["torch.float32", "torch.bfloat16", "torch.bfloat16"]
+    np.testing.assert_allclose(p.detach().to(rl.float32).numpy(), 0.9, rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", ["Adafactor", "Muon"])
+def test_a_parameter_twice(name):
+    """Updated twice in one step, with one state."""
+    rng = np.random.default_rng(5)
+    start, grad = rng.standard_normal((6, 4)), rng.standard_normal((6, 4))
+    results = []
+    for T in (torch, rl):
+        p = T.tensor(start).requires_grad_()
+        with pytest.warns(UserWarning, match="duplicate parameters"):
+            optimizer = getattr(T.optim, name)([p, p], lr=0.01)
+        for _ in range(3):
+            p.grad = T.tensor(grad)
+            optimizer.step()
+        results.append(p.detach().numpy())
+    np.testing.assert_allclose(results[1], results[0], rtol=1e-9 if name == "Adafactor" else 5e-3, atol=2e-3 if name == "Muon" else 0)
+
+
+@pytest.mark.parametrize("name", ["Adafactor", "Muon"])
+def test_foreign_state_is_an_error(name):
+    """States of another shape, or a type that the parameter no longer has: an error, not other memory."""
+    p = rl.ones(3, 4, requires_grad=True)
+    optimizer = getattr(rl.optim, name)([p])
+    p.grad = rl.ones(3, 4)
+    optimizer.step()
+    key = "row_var" if name == "Adafactor" else "momentum_buffer"
+    for wrong in (rl.zeros(2, 1), rl.zeros(optimizer.state[p][key].shape, dtype=rl.float64)):
+        optimizer.state[p][key] = wrong
+        with pytest.raises(RuntimeError, match="must agree in shape and dtype"):
+            optimizer.step()
 
 
 @pytest.mark.parametrize("options", [{}, dict(nesterov=False, weight_decay=0.0), dict(adjust_lr_fn="match_rms_adamw")],

@@ -38,6 +38,9 @@ CASES = [
     ("Rprop", dict(lr=0.02, etas=(0.3, 1.5), step_sizes=(1e-3, 0.1), maximize=True)),
     ("ASGD", dict(lr=0.05)),
     ("ASGD", dict(lr=0.05, t0=5, lambd=0.01, weight_decay=0.1)),
+    ("Adafactor", {}),
+    ("Adafactor", dict(lr=0.5, weight_decay=0.1, d=1.5, beta2_decay=-0.5)),
+    ("Adafactor", dict(lr=0.05, eps=(1e-3, 1e-2), maximize=True)),
 ]
 # Together more than one chunk of the kernels, each below where PyTorch starts threads.
 SHAPES = ((3, 4), (7,), (), (2, 3, 5), (100, 200), (150, 140))
@@ -97,10 +100,10 @@ def test_twenty_steps(case, dtype):
     assert repr(r_opt) == repr(t_opt)
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "RMSprop", "Adafactor"])
 def test_layouts(name):
     """Gradients in another memory layout than their parameters."""
-    options = dict(lr=0.01, momentum=0.9) if name != "Adam" else {}
+    options = dict(lr=0.01, momentum=0.9) if name in ("SGD", "RMSprop") else {}
     want, _ = run(torch, name, options, "float32", steps=5, layout="permuted")
     got, _ = run(rl, name, options, "float32", steps=5, layout="permuted")
     for g, w in zip(got, want, strict=True):

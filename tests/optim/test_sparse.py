@@ -11,6 +11,8 @@ import torch as oracle
 
 import rushlight as torch
 
+oracle.sparse.check_sparse_tensor_invariants.enable()  # said explicitly, it does not warn about its default
+
 BATCHES = [[1, 3, 1], [3], [], [0, 3, 4, 4], [1]]
 
 ROWS = {

@@ -18,7 +18,8 @@ def run(threads, work):
 
 
 def steps(name, options):
-    params = [rl.randn(*s).requires_grad_() for s in ((300, 400), (5,), (70, 900))]
+    shapes = ((300, 400), (5,), (70, 2000), (40000,), (64, 32, 3, 3))
+    params = [rl.randn(*s).requires_grad_() for s in (shapes[::2][:2] if name == "Muon" else shapes)]
     optimizer = getattr(rl.optim, name)(params, **options)
     for _ in range(3):
         for p in params:
@@ -29,7 +30,8 @@ def steps(name, options):
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("SGD", dict(lr=0.1, momentum=0.9)), ("Adam", {}), ("RMSprop", {}), ("Rprop", {}), ("ASGD", {})]
+    ("name", "options"),
+    [("SGD", dict(lr=0.1, momentum=0.9)), ("Adam", {}), ("RMSprop", {}), ("Rprop", {}), ("ASGD", {}), ("Adafactor", {}), ("Muon", {})],
 )
 def test_threads(name, options):
     """Normal numbers, clipping and updates with one, two and three threads."""

@@ -238,8 +238,6 @@ def _finish(recorder, watch, found, arguments, structure, simple, result, leaves
     if recorder.refusal:
         raise Refused(recorder.refusal)
     for optimizer in watch.optimizers.values():
-        if not hasattr(optimizer, "sync_hyper"):
-            raise Refused(f"{type(optimizer).__name__} computes numbers in Python at every step")
         if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
             raise Refused("an optimizer has step hooks")
     _check_options(watch.optimizers.values(), options_before)

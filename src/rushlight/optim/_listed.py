@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from .. import _dtypes, _native
+from .. import _dtypes, _native, _recording
 from ..autograd.grad_mode import enable_grad, no_grad
 from ..autograd.tensor import Tensor
 from ..ops.creation import zeros_like
 from ..ops.sparse import SparseTensor
 from .optimizer import Optimizer, scalar_dtype, tensor_step
 
-__all__ = ["ListOptimizer", "check_lr", "nonnegative", "check_betas", "scalar"]
+__all__ = ["ListOptimizer", "check_lr", "nonnegative", "check_betas", "scalar", "READS_ENTRIES"]
+
+READS_ENTRIES = "reads which entries a sparse gradient has"
 
 
 class ListOptimizer(Optimizer):
@@ -25,6 +27,7 @@ class ListOptimizer(Optimizer):
     advanced by the kernel itself.
     """
 
+    unrepeatable = ""
     kernel = None
     scalars: tuple[str, ...] = ("step",)
 
@@ -95,6 +98,8 @@ class ListOptimizer(Optimizer):
     @no_grad()
     def _update_sparse(self, group, params):
         """Updates the parameters whose gradients are sparse; returns the others."""
+        if any(p._grad.is_sparse for p in params):
+            _recording.refuse(f"{type(self).__name__}.step() {READS_ENTRIES}")
         dense = []
         for p in params:
             if p._grad.is_sparse:

@@ -113,6 +113,8 @@ class LBFGS(Optimizer):
     https://docs.pytorch.org/docs/stable/generated/torch.optim.LBFGS.html
     """
 
+    unrepeatable = "reads losses and gradients to decide how far to go"
+
     def __init__(self, params, lr=1, max_iter=20, max_eval=None, tolerance_grad=1e-7, tolerance_change=1e-9,
                  history_size=100, line_search_fn=None):  # fmt: skip
         if isinstance(lr, Tensor) and lr._a.numel != 1:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 from .. import _dtypes
-from ..autograd.grad_mode import enable_grad, no_grad
+from .._kernels import K
+from ..autograd.grad_mode import no_grad
 from ..autograd.tensor import Tensor
-from ..ops.creation import zeros_like
+from ..ops.creation import empty_like, zeros_like
 from ..ops.matmul import addmm
-from .optimizer import Optimizer
+from ._listed import ListOptimizer
 
 __all__ = ["Muon"]
 
@@ -31,7 +30,7 @@ def _orthogonal(g, coefficients, steps, eps):
     return x.t() if tall else x
 
 
-class Muon(Optimizer):
+class Muon(ListOptimizer):
     """b = running mean of g;  p = p (1 - lr weight_decay) - lr scale orthogonal(g + momentum (b - g)).
 
     Args: `params` (matrices); `lr` (default 1e-3), `weight_decay` (0.1), `momentum` (0.95), `nesterov` (True),
@@ -41,6 +40,9 @@ class Muon(Optimizer):
     Reference: https://kellerjordan.github.io/posts/muon;
     https://docs.pytorch.org/docs/stable/generated/torch.optim.Muon.html
     """
+
+    kernel = K.muon_into
+    scalars = ()
 
     def __init__(self, params, lr=1e-3, weight_decay=0.1, momentum=0.95, nesterov=True,
                  ns_coefficients=(3.4445, -4.7750, 2.0315), eps=1e-7, ns_steps=5, adjust_lr_fn=None):  # fmt: skip
@@ -63,38 +65,26 @@ class Muon(Optimizer):
                 if p.ndim != 2:
                     raise ValueError(f"Muon only supports 2D parameters whereas we found a parameter with size: {p.size()}")
 
-    @no_grad()
-    def step(self, closure=None):
-        """One update of every parameter that has a gradient. Returns what `closure` returns, if it is given."""
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
-        todo = [(group, p) for group in self.param_groups for p in group["params"] if p._grad is not None and p._requires_grad]
-        if any(p._grad.is_sparse for _, p in todo):
-            raise RuntimeError("Muon does not support sparse gradients")
-        for group, p in todo:
-            self.update(p, p._grad, group)
-        if todo:
-            self._started = True
-        elif closure is None:
-            self._nothing_to_do()
-        return loss
-
-    def required_state(self, group):
+    def slots(self, group):
         return ("momentum_buffer",)
 
-    def update(self, p, g, group):
-        state, lr, momentum = self.state[p], float(group["lr"]), group["momentum"]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = zeros_like(g)
-        buffer = state["momentum_buffer"].lerp_(g, 1 - momentum)
-        direction = g.lerp(buffer, momentum) if group["nesterov"] else buffer
-        direction = _orthogonal(direction, group["ns_coefficients"], group["ns_steps"], group["eps"])
-        rows, columns = p.shape
-        if group["adjust_lr_fn"] == "match_rms_adamw":
-            scale = 0.2 * math.sqrt(max(rows, columns))
-        else:
-            scale = math.sqrt(max(1, rows / columns))
-        p.mul_(1 - lr * group["weight_decay"])
-        p.add_(direction.to(p.dtype), alpha=-lr * scale)
+    def hyper(self, group):
+        return float(group["lr"]), group["weight_decay"], group["momentum"]
+
+    def flags(self, group):
+        coefficients = tuple(group["ns_coefficients"])
+        return group["nesterov"], group["adjust_lr_fn"] == "match_rms_adamw", coefficients, group["ns_steps"], group["eps"]
+
+    def init(self, p, state, group):
+        state["momentum_buffer"] = zeros_like(p)
+
+    @no_grad()
+    def run(self, group, params, states, slots, hyper):
+        """Momentum for all matrices, the iterations of each, the update of all."""
+        nesterov, match_rms, *iteration = self.flags(group)
+        twice = len(params) > len(set(map(id, params)))
+        directions = [empty_like(p) for p in params]
+        arrays = [d._a for d in directions] + [s["momentum_buffer"]._a for s in states]
+        K.muon_momentum_into(arrays, [p._grad._a for p in params], hyper, 2, 0, twice, nesterov)
+        updates = [_orthogonal(d, *iteration).to(p.dtype)._a for d, p in zip(directions, params, strict=True)]
+        self.kernel([p._a for p in params], updates, hyper, 1, 0, twice, match_rms)

@@ -87,6 +87,7 @@ class Optimizer:
     Reference: https://docs.pytorch.org/docs/stable/optim.html
     """
 
+    unrepeatable = "computes numbers in Python"  # why `compile` cannot repeat a step's kernel calls; "" if it can
     _zeroed = False  # whether `zero_grad` was called
     _started = False  # whether a step has found a gradient, or said that it found none
 

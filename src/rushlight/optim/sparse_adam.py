@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..autograd.grad_mode import enable_grad, no_grad
 from ..autograd.tensor import Tensor
 from ..ops.creation import zeros_like
-from ._listed import check_betas
+from ._listed import READS_ENTRIES, check_betas
 from .optimizer import Optimizer
 
 __all__ = ["SparseAdam"]
@@ -18,6 +18,8 @@ class SparseAdam(Optimizer):
     Raises: ValueError for options out of range and sparse parameters; RuntimeError from `step` for dense gradients.
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.optim.SparseAdam.html
     """
+
+    unrepeatable = READS_ENTRIES
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, maximize=False):
         if isinstance(lr, Tensor) and lr._a.numel != 1:
