@@ -285,7 +285,7 @@ void batch_norm_backward_run(const Call& c) {
         const T *gi = g + (i * q.C + ch) * q.S, *xi = x + (i * q.C + ch) * q.S;
         if (relu)
           two_sums<T>(q.S, [&](int64_t k, T* first, T* second) {
-            const T p = affine(xi[k], mu, scale, shift) > T(0) ? gi[k] : T(0);
+            const T gk = gi[k], p = affine(xi[k], mu, scale, shift) > T(0) ? gk : T(0);   // loaded in any case: no branch
             *first = p, *second = p * (xi[k] - mu);
           }, &sg, &sx);
         else
@@ -299,7 +299,7 @@ void batch_norm_backward_run(const Call& c) {
         const int64_t at = (i * q.C + ch) * q.S;
         if (relu)
           for (int64_t k = at; k < at + q.S; ++k) {
-            const T p = affine(x[k], mu, scale, shift) > T(0) ? g[k] : T(0);
+            const T gk = g[k], p = affine(x[k], mu, scale, shift) > T(0) ? gk : T(0);
             dx[k] = scale * (p - ag - (x[k] - mu) * ax);
           }
         else

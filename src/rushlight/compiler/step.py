@@ -139,6 +139,7 @@ class CompiledFunction:
         if self._recordings > _PATIENCE and self._recordings > runs // 4:
             return self._give_up(f"what it depends on keeps changing: {self._steps[0].changed() if self._steps else 'its gradients'}")
         self._steps.insert(0, step)
+        _native.empty_cache()  # what the recordings held
         del self._steps[_MOST_STEPS:]
         self._last = step
         return None
