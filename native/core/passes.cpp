@@ -4,7 +4,6 @@
 #include <unordered_set>
 
 #include "dispatch.h"
-#include "memory.h"
 #include "program.h"
 
 namespace rl {

@@ -20,7 +20,7 @@ from ..autograd.node import FREED, FREED_MESSAGE, Node, edge_of, overwritten_mes
 from ..autograd.tensor import Tensor
 from ..ops.creation import ones_like, zeros
 from .reach import reach
-from .record import Refused, Watch, check_constant, check_externals, check_strays, different_results, flat_call, guard_watched
+from .record import Recording, Refused, Watch, check_constant, check_externals, check_strays, flat_call, guard_watched
 from .tree import flatten, unflatten
 
 __all__ = ["GraphStep", "record_graph"]
@@ -100,7 +100,7 @@ class Backward:
         self.made = [g for g in grads if g is not None]
 
 
-class GraphStep:
+class GraphStep(Recording):
     """A recorded pair of passes; the same interface as record.Step."""
 
     def __init__(self, fn):
@@ -137,15 +137,7 @@ class GraphStep:
         self.waiting = weakref.ref(node)
         for nr, k in enumerate(self.differentiable):
             out[k]._node, out[k]._output_nr, out[k]._requires_grad = node, nr, True
-        made = iter(out)
-        return unflatten(self.result_structure, (next(made) if r is None else r[0] for r in self.results))
-
-    def difference(self, other):
-        return self.native.difference(other.native) or different_results(self, other)
-
-    def changed(self):
-        k = self.native.failed_guard()
-        return self.guards.texts[k] if k >= 0 else "the arguments' shapes, types or values have changed"
+        return self.with_constants(out)
 
 
 def _begin(argument):

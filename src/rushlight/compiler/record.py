@@ -21,8 +21,8 @@ from .guards import guard_module, is_plain
 from .reach import PACKAGE, is_users_file, reach
 from .tree import flatten, unflatten
 
-__all__ = ["Refused", "Unready", "NeedsGraph", "Step", "record", "Watch", "flat_call", "guard_watched", "check_constant", "check_externals",
-           "check_strays", "different_results"]
+__all__ = ["Refused", "Unready", "NeedsGraph", "Recording", "Step", "record", "Watch", "flat_call", "guard_watched", "check_constant",
+           "check_externals", "check_strays"]
 
 
 # Results that may be the same object each time.
@@ -112,7 +112,25 @@ class Watch(_recording.Watch):
         return random.getstate(), position, int(keys[0]), name
 
 
-class Step:
+class Recording:
+    """What both kinds of recorded call have: `native`, `guards`, `result_structure` and `results` (see _results)."""
+
+    def with_constants(self, made):
+        """The result, put together from the tensors that were made and what else is returned."""
+        made = iter(made)
+        return unflatten(self.result_structure, (next(made) if r is None else r[0] for r in self.results))
+
+    def difference(self, other):
+        """What `other`, recorded later, did otherwise, as a sentence; empty if nothing."""
+        return self.native.difference(other.native) or different_results(self, other)
+
+    def changed(self):
+        """Which guard does not hold, in words."""
+        k = self.native.failed_guard()
+        return self.guards.texts[k] if k >= 0 else "the arguments' shapes, types or values have changed"
+
+
+class Step(Recording):
     """A recorded call that can be repeated: for arguments of one structure, and while its guards hold."""
 
     def __init__(self, native, structure, simple, result_structure, results, guards, leaves):
@@ -139,19 +157,7 @@ class Step:
         out = native.call(*args)
         if out is _native.MISS:
             return out
-        if self.single:
-            return out[0]
-        made = iter(out)
-        return unflatten(self.result_structure, (next(made) if r is None else r[0] for r in self.results))
-
-    def difference(self, other):
-        """What `other`, recorded later, did otherwise, as a sentence; empty if nothing."""
-        return self.native.difference(other.native) or different_results(self, other)
-
-    def changed(self):
-        """Which guard does not hold, in words."""
-        k = self.native.failed_guard()
-        return self.guards.texts[k] if k >= 0 else "the arguments' shapes, types or values have changed"
+        return out[0] if self.single else self.with_constants(out)
 
 
 def different_results(a, b):

@@ -23,7 +23,7 @@ __all__ = ["CompiledFunction", "disabled"]
 _MOST_STEPS = 16
 _PATIENCE = 24  # recordings that are not worth their while before it gives up
 
-disabled = 0  # depth of compiler.disable and of compiled functions that are running as they are
+disabled = 0  # depth of compiler.disable
 
 
 class CompiledFunction:
