@@ -372,7 +372,7 @@ void bind_programs(nb::module_& m) {
         stop_recording();
         g_capture = nullptr;
       })
-      .def("replay", [](const Capture& c) {
+      .def("replay", [](Capture& c) {
         nb::gil_scoped_release release;
         c.recorder.replay();
       })

@@ -37,6 +37,8 @@ struct Storage {
   std::atomic<int64_t> refs{1};
   uint32_t version = 0;                      // bumped by every in-place write
   uint32_t born = 0;                         // the recording it was made in (recorder.h), 0 outside of one
+  std::atomic<int64_t> recorded{0};          // how many of refs are that recording's: Note [Memory of a recording]
+  bool computed = false;                     // a call of that recording wrote more than constants into it
   bool host = false;                         // its memory has been handed to Python, which may write it
   void (*release)(Storage*) = nullptr;       // frees data; owner says whose it is
   void* owner = nullptr;
@@ -44,7 +46,9 @@ struct Storage {
 
 // Implemented in the core library only.
 Storage* new_storage(size_t nbytes);         // from the caching allocator, 64-byte aligned, uninitialised
-void free_storage(Storage*);                 // called when the count reaches zero
+void own_memory(Storage*);                   // the same memory, for a storage that has none
+void free_storage(Storage*);
+void storage_unheld(Storage*, int64_t left); // nobody holds it but a recording, `left` times
 
 struct Array {
   Storage* storage = nullptr;
@@ -107,7 +111,11 @@ struct Array {
     }
   }
   void drop() {
-    if (storage && storage->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) free_storage(storage);
+    if (storage) {
+      const int64_t recorded = storage->recorded.load(std::memory_order_relaxed);
+      const int64_t left = storage->refs.fetch_sub(1, std::memory_order_acq_rel) - 1;
+      if (left == recorded) storage_unheld(storage, left);
+    }
     storage = nullptr;
   }
 

@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <vector>
@@ -126,19 +127,30 @@ void reset_peak_memory_stats() {
   c.stats.peak = c.stats.in_use;
 }
 
-Storage* new_storage(size_t nbytes) {
-  void* data = cached_alloc(nbytes);
-  Storage* s = new Storage;
-  s->data = data;
-  s->nbytes = nbytes;
-  s->born = recording_id();
+void own_memory(Storage* s) {
+  s->data = cached_alloc(s->nbytes);
   s->release = [](Storage* self) { cached_free(self->data, self->nbytes); };
-  return s;
+}
+
+Storage* new_storage(size_t nbytes) {
+  auto s = std::make_unique<Storage>();
+  s->nbytes = nbytes;
+  own_memory(s.get());
+  s->born = recording_id();
+  return s.release();
 }
 
 void free_storage(Storage* s) {
   if (s->release) s->release(s);
   delete s;
+}
+
+void storage_unheld(Storage* s, int64_t left) {
+  if (left == 0) return free_storage(s);
+  if (!s->computed || s->host || !s->release) return;
+  s->release(s);
+  s->release = nullptr;
+  s->data = nullptr;
 }
 
 }  // namespace rl

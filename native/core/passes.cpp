@@ -9,8 +9,6 @@
 namespace rl {
 namespace {
 
-constexpr size_t kFoldLimit = size_t{1} << 20;   // bytes that a folded constant may keep
-
 bool same_view(const Array& a, const Array& b) {
   if (a.offset != b.offset || a.ndim != b.ndim || a.dtype != b.dtype) return false;
   for (int i = 0; i < a.ndim; ++i)

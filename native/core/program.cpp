@@ -173,14 +173,12 @@ void Program::plan(Draft& d) {
       blocks.insert(blocks.begin() + static_cast<std::ptrdiff_t>(best) + 1, {found.at + need, found.size - need, -1});
   }
   arena_size_ = blocks.empty() ? 0 : blocks.back().at + blocks.back().size;
-  if (arena_size_) arena_ = cached_alloc(arena_size_);
   std::unordered_map<const Storage*, Storage*> moved;
   for (auto& [s, at] : place) {
     auto fresh = std::make_unique<Storage>();
-    fresh->data = static_cast<char*>(arena_) + at;
     fresh->nbytes = s->nbytes;
     moved[s] = fresh.get();
-    temporaries_.push_back(std::move(fresh));
+    temporaries_.push_back({std::move(fresh), at});
   }
 
   size_t total = 0;
@@ -246,6 +244,10 @@ void Program::count_writes(const std::vector<const Array*>& args) {
 void Program::run(const std::vector<const Array*>& args, std::vector<Array>& results) {
   std::vector<Storage*> fresh(slots_.size(), nullptr);
   try {
+    if (arena_size_ && !arena_) {            // a recording that only confirms another one never needs it
+      arena_ = cached_alloc(arena_size_);
+      for (Temporary& t : temporaries_) t.storage->data = static_cast<char*>(arena_) + t.at;
+    }
     for (size_t i = 0; i < slots_.size(); ++i) {
       const Slot& slot = slots_[i];
       Storage* s;
@@ -296,7 +298,7 @@ void Program::run(const std::vector<const Array*>& args, std::vector<Array>& res
 std::vector<std::string> Program::unexplained(const std::unordered_set<const Storage*>& known) const {
   std::vector<std::string> out;
   std::unordered_set<const Storage*> own;
-  for (const auto& t : temporaries_) own.insert(t.get());
+  for (const Temporary& t : temporaries_) own.insert(t.storage.get());
   for (const Array& a : constants_) own.insert(a.storage);
   for (const Prepared& s : steps_)
     for (int k = 0; k < s.nout + s.nin; ++k) {

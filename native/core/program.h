@@ -120,7 +120,11 @@ class Program {
   std::vector<Array> constants_;             // kept alive
   std::vector<Storage*> written_;            // outside of the arena: their versions count
   std::unordered_set<const Storage*> fixed_; // external and kept
-  std::vector<std::unique_ptr<Storage>> temporaries_;
+  struct Temporary {
+    std::unique_ptr<Storage> storage;
+    size_t at;                               // in the arena
+  };
+  std::vector<Temporary> temporaries_;
   std::vector<Mark> marks_;
   uint64_t returned_ = 0;
   void* arena_ = nullptr;

@@ -29,9 +29,23 @@ void Recorder::append(const Call& c) {
   rec.arrays.reserve(static_cast<size_t>(c.nout + c.nin));
   for (int k = 0; k < c.nout; ++k) rec.arrays.push_back(*c.out[k]);
   for (int k = 0; k < c.nin; ++k) rec.arrays.push_back(c.in[k] ? *c.in[k] : Array());
+  bool constant = true;
   for (const Array& a : rec.arrays)
-    if (a.storage) ++held_[a.storage];
+    if (a.storage) {
+      ++held_[a.storage];
+      if (a.storage->born == id) a.storage->recorded.fetch_add(1, std::memory_order_relaxed);
+      constant &= a.storage->born == id && !a.storage->computed;
+    }
+  for (int k = 0; k < c.nout; ++k) {
+    Storage* s = rec.arrays[static_cast<size_t>(k)].storage;
+    s->computed |= !constant || s->nbytes > kFoldLimit;
+  }
   records.push_back(std::move(rec));
+}
+
+void Recorder::keep_memory() {
+  for (auto& [s, n] : held_)
+    if (s->born == id) s->recorded.store(0, std::memory_order_relaxed);
 }
 
 void Recorder::refuse(const std::string& why) {
@@ -41,11 +55,14 @@ void Recorder::refuse(const std::string& why) {
 }
 
 int64_t Recorder::held(const Storage* s) const {
-  auto at = held_.find(s);
+  auto at = held_.find(const_cast<Storage*>(s));
   return at == held_.end() ? 0 : at->second;
 }
 
-void Recorder::replay() const {
+void Recorder::replay() {
+  keep_memory();
+  for (auto& [s, n] : held_)
+    if (!s->data) own_memory(s);
   std::vector<const Array*> p;
   for (const Record& r : records) {
     p.clear();

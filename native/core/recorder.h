@@ -5,6 +5,11 @@
 // written by recorded calls (the values of the computation) and some only by Python (constants made from numbers). Python code
 // that reads a value or draws on something outside cannot be repeated by repeating kernel calls: the recording is then
 // refused, with the reason, and whoever asked for it goes on without one.
+//
+// Note [Memory of a recording]
+// Records hold storages, so that each has an identity until the recording is done with, but not their memory: that goes back
+// when nobody else holds the storage, as in an ordinary step, so that recording needs no more memory than running. It is kept
+// where a program may need it: what Python has written or can see, and small results of constants (fold_constants).
 #pragma once
 
 #include <string>
@@ -33,12 +38,19 @@ class Recorder {
   void refuse(const std::string& why);       // the first reason counts
   const std::string& refusal() const { return refusal_; }
   int64_t held(const Storage* s) const;      // how many references to a storage the records hold
-  void replay() const;                       // the same kernels on the same storages, in the same order
+  void replay();                             // the same kernels on the same storages, in the same order
+  Recorder() = default;
+  Recorder(const Recorder&) = delete;
+  ~Recorder() { keep_memory(); }
 
  private:
-  std::unordered_map<const Storage*, int64_t> held_;
+  void keep_memory();                        // from here on, records hold memory like everybody else
+
+  std::unordered_map<Storage*, int64_t> held_;
   std::string refusal_;
 };
+
+constexpr size_t kFoldLimit = size_t{1} << 20;               // bytes that a result of constants may have to become one
 
 Recorder* active_recorder();                 // this thread's
 uint32_t recording_id();                     // its id, or 0

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight import nn
+from rushlight import _native, nn
 
 
 def _compiled(fn, *args):
@@ -114,6 +114,31 @@ def test_temporaries_share_memory():
     for _ in range(4):
         fn(x)
     assert fn._steps[0].native.arena_bytes <= 3 * 64 * 256 * 4
+
+
+def test_recording_needs_no_more_memory_than_running():
+    """What a call has read for the last time is free again, in the call that is recorded as in any other."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*(m for _ in range(8) for m in (nn.Linear(64, 64), nn.Tanh(), nn.LayerNorm(64))))
+    x, optimizer = torch.rand(512, 64), torch.optim.Adam(model.parameters())
+
+    def step(x):
+        optimizer.zero_grad()
+        model(x).square().mean().backward()
+        optimizer.step()
+
+    def peak(fn):
+        before = _native.memory_stats()["in_use"]
+        _native.reset_peak_memory_stats()
+        fn(x)
+        return _native.memory_stats()["peak"] - before
+
+    step(x)
+    eager, compiled = peak(step), torch.compile(step, fullgraph=True)
+    activations = 8 * 3 * 512 * 64 * 4
+    for _ in range(5):
+        assert peak(compiled) <= eager + activations / 4
+    assert compiled._steps[0].native.runs > 0
 
 
 def test_memory_written_again_is_no_constant():
