@@ -5,7 +5,7 @@
 //
 // Note [Busy neighbours]
 // The caller works too, and waits only for chunks that a worker has already begun. If the machine is busy
-// and no worker wakes in time, the caller does everything itself. Workers spin for a few microseconds
+// and no worker wakes in time, the caller does everything itself. Workers spin for a tenth of a millisecond
 // after a job (the next kernel of a training step is usually that close) and then sleep. A worker that was
 // stopped in the middle of a chunk, because another process got its CPU, makes the caller wait for a time
 // slice; after such a wait the caller works alone for a while.
@@ -127,6 +127,7 @@ class Pool {
 
   using Clock = std::chrono::steady_clock;
   static constexpr int kSpins = 2000;
+  static constexpr std::chrono::microseconds kSpin{100};     // of a worker, after a job
 
   // Waits for the workers' last chunks, which should take about as long as one of the caller's own.
   template <class F>
@@ -174,7 +175,7 @@ class Pool {
   void loop(uint64_t seen) {
     inside_ = true;
     for (;;) {
-      auto spin_until = std::chrono::steady_clock::now() + std::chrono::microseconds(20);
+      auto spin_until = std::chrono::steady_clock::now() + kSpin;
       while (epoch_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < spin_until)
         relax();
       Job* job = nullptr;
