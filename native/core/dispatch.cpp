@@ -60,12 +60,16 @@ void run_in_float(const Call& c) {
     if (outs[static_cast<size_t>(k)] != c.out[k]) copy_array(*c.out[k], *outs[static_cast<size_t>(k)]);
 }
 
-bool any_half(const Call& c) {
+// Whether the kernel takes the types of all operands itself.
+bool takes_types(const Call& c) {
+  auto taken = [&](const Array& a) {
+    return !is_half(a.dtype) || c.def->halfs & (a.dtype == DType::f16 ? kFloat16 : kBFloat16);
+  };
   for (int k = 0; k < c.nout; ++k)
-    if (is_half(c.out[k]->dtype)) return true;
+    if (!taken(*c.out[k])) return false;
   for (int k = 0; k < c.nin; ++k)
-    if (c.in[k] && is_half(c.in[k]->dtype)) return true;
-  return false;
+    if (c.in[k] && !taken(*c.in[k])) return false;
+  return true;
 }
 
 }  // namespace
@@ -100,7 +104,7 @@ DType default_dtype() { return g_default_dtype; }
 void set_default_dtype(DType t) { g_default_dtype = t; }
 
 void run(const Call& c) {
-  if (!c.def->handles_half && any_half(c)) return run_in_float(c);
+  if (c.def->halfs != (kFloat16 | kBFloat16) && !takes_types(c)) return run_in_float(c);
   if (Recorder* r = active_recorder()) r->append(c);
   FlushDenormals flush;
   c.def->run(c);

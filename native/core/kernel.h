@@ -38,6 +38,9 @@ struct Meta {
   }
 };
 
+// Bits of KernelDef::halfs.
+constexpr uint8_t kFloat16 = 1, kBFloat16 = 2;
+
 struct KernelDef;
 
 struct Call {
@@ -77,7 +80,7 @@ struct KernelDef {
   void (*infer)(const Call&, Meta*);         // null: callable only with explicit outputs (name_into)
   void (*run)(const Call&);
   const PointwiseDef* pointwise;             // non-null: the first `arity` arguments may be Python numbers
-  bool handles_half;                         // false: the core runs it on float32 copies of half operands
+  uint8_t halfs;                             // half types it takes; of others the core makes float32 copies
   KernelDef* next;
 };
 
@@ -110,12 +113,12 @@ struct Register {
 #define RL_CONCAT(a, b) RL_CONCAT2(a, b)
 
 // RL_KERNEL(softmax, 1, infer, run) registers one kernel that takes float32/float64 (halfs by the core).
-#define RL_KERNEL(name_, nout_, infer_, run_)                                                   \
-  static ::rl::KernelDef kernel_##name_{#name_, nout_, infer_, run_, nullptr, false, nullptr};  \
-  static ::rl::Register register_##name_{&kernel_##name_};
+#define RL_KERNEL(name_, nout_, infer_, run_) RL_KERNEL_HALF(name_, nout_, infer_, run_, 0)
 // The same for a kernel that works on bytes or converts half types itself.
-#define RL_KERNEL_ANY(name_, nout_, infer_, run_)                                               \
-  static ::rl::KernelDef kernel_##name_{#name_, nout_, infer_, run_, nullptr, true, nullptr};   \
+#define RL_KERNEL_ANY(name_, nout_, infer_, run_) RL_KERNEL_HALF(name_, nout_, infer_, run_, ::rl::kFloat16 | ::rl::kBFloat16)
+// For one that takes some of the half types itself.
+#define RL_KERNEL_HALF(name_, nout_, infer_, run_, halfs_)                                      \
+  static ::rl::KernelDef kernel_##name_{#name_, nout_, infer_, run_, nullptr, halfs_, nullptr}; \
   static ::rl::Register register_##name_{&kernel_##name_};
 
 // fn(i) for i in [0, chunks). Chunks must not depend on the number of threads, so that every sum is

@@ -1,12 +1,12 @@
 // matmul (batched, any strides) and linear (x W^T + b).
-#include "product.h"
+#include "product_bf16.h"
 
 namespace rl {
 namespace {
 
 // One matrix of a batch.
-template <class T>
-Matrix<T> matrix(const Array& a, int64_t at) {
+template <class M, class T>
+M matrix(const Array& a, int64_t at) {
   return {a.ptr<T>() + at, a.strides[a.ndim - 2], a.strides[a.ndim - 1]};
 }
 
@@ -42,7 +42,7 @@ void matmul_integers(const Call& c) {
   const int64_t M = out.shape[out.ndim - 2], N = out.shape[out.ndim - 1], K = a.shape[a.ndim - 1];
   const int64_t batches = (M > 0 && N > 0) ? out.numel / (M * N) : 0;
   parallel_for(batches, [&](int64_t k) {
-    Matrix<T> A = matrix<T>(a, batch_offset(a, out, k)), B = matrix<T>(b, batch_offset(b, out, k));
+    const auto A = matrix<Matrix<T>, T>(a, batch_offset(a, out, k)), B = matrix<Matrix<T>, T>(b, batch_offset(b, out, k));
     T* C = out.ptr<T>() + k * M * N;
     for (int64_t i = 0; i < M; ++i) {
       for (int64_t j = 0; j < N; ++j) C[i * N + j] = T(0);
@@ -53,15 +53,15 @@ void matmul_integers(const Call& c) {
   });
 }
 
-template <class T>
-void matmul_floats(const Call& c) {
+// multiply(M, N, K, A, B, C, parallel) for each matrix of the batch.
+template <class Factor, class T, class F>
+void each_product(const Call& c, const F& multiply) {
   const Array &out = *c.out[0], &a = *c.in[0], &b = *c.in[1];
   const int64_t M = out.shape[out.ndim - 2], N = out.shape[out.ndim - 1], K = a.shape[a.ndim - 1];
   const int64_t batches = (M > 0 && N > 0) ? out.numel / (M * N) : 0;
   auto one = [&](int64_t k, bool parallel) {
-    Matrix<T> A = matrix<T>(a, batch_offset(a, out, k)), B = matrix<T>(b, batch_offset(b, out, k));
-    T* C = out.ptr<T>() + k * M * N;
-    gemm_serial_or_parallel<T>(M, N, K, A, B, C, N, false, Epilogue<T>{}, parallel);
+    multiply(M, N, K, matrix<Factor, T>(a, batch_offset(a, out, k)), matrix<Factor, T>(b, batch_offset(b, out, k)),
+             out.ptr<T>() + k * M * N, parallel);
   };
   if (batches == 1) {
     one(0, M * N * K > 1000000);
@@ -75,8 +75,22 @@ void matmul_floats(const Call& c) {
   }
 }
 
+template <class T>
+void matmul_floats(const Call& c) {
+  each_product<Matrix<T>, T>(c, [](int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, bool parallel) {
+    gemm_serial_or_parallel<T>(M, N, K, A, B, C, N, false, Epilogue<T>{}, parallel);
+  });
+}
+
 void matmul_run(const Call& c) {
   const Array& out = *c.out[0];
+#ifdef RL_BF16
+  if (out.dtype == DType::bf16)
+    return each_product<HalfMatrix, bfloat16>(
+        c, [](int64_t M, int64_t N, int64_t K, const HalfMatrix& A, const HalfMatrix& B, bfloat16* C, bool parallel) {
+          half_product(M, N, K, A, B, C, N, {}, parallel);
+        });
+#endif
   all_types(out.dtype, "addmm_impl_cpu_", [&](auto z) {
     using T = decltype(z);
     if constexpr (std::is_floating_point_v<T>) matmul_floats<T>(c);
@@ -84,7 +98,7 @@ void matmul_run(const Call& c) {
     else matmul_integers<T>(c);
   });
 }
-RL_KERNEL(matmul, 1, matmul_infer, matmul_run)
+RL_KERNEL_HALF(matmul, 1, matmul_infer, matmul_run, bf16_products() ? kBFloat16 : 0)
 
 // linear(x, w, b; relu = 0): x (..., K), w (N, K), b (N) or None; with `relu`, relu of it. x is contiguous but for its last two dimensions.
 void linear_infer(const Call& c, Meta* m) {
@@ -92,25 +106,39 @@ void linear_infer(const Call& c, Meta* m) {
   m->shape[m->ndim - 1] = c.in[1]->shape[0];
 }
 
-template <class T>
-void linear_floats(const Call& c) {
-  const Array &out = *c.out[0], &x = *c.in[0], &w = *c.in[1];
-  const Array* b = c.in[2];
-  const int64_t K = w.shape[1], N = w.shape[0], M = N ? out.numel / N : 0;
+// The matrices of the product, of type Factor.
+template <class Factor, class T>
+struct Linear {
+  const Array &x, &w;
+  const int64_t K = w.shape[1], N = w.shape[0];
   // Contiguous inputs may have any stride in a dimension of size 1, so only a matrix's own is used.
-  const int64_t row = x.ndim == 2 ? x.strides[0] : K;
-  Matrix<T> A{x.ptr<T>(), row, x.strides[x.ndim - 1]};
-  Matrix<T> B{w.ptr<T>(), w.strides[1], w.strides[0]};
+  Factor A{x.ptr<T>(), x.ndim == 2 ? x.strides[0] : K, x.strides[x.ndim - 1]};
+  Factor B{w.ptr<T>(), w.strides[1], w.strides[0]};
+};
+
+template <class T>
+void linear_floats(const Call& c, int64_t M, bool relu) {
+  const Linear<Matrix<T>, T> f{*c.in[0], *c.in[1]};
   Epilogue<T> e;
-  if (b) e.col_bias = b->ptr<T>();
-  e.relu = c.nnum > 0 && c.inum(0);
-  gemm<T>(M, N, K, A, B, out.ptr<T>(), N, false, e);
+  if (c.in[2]) e.col_bias = c.in[2]->ptr<T>();
+  e.relu = relu;
+  gemm<T>(M, f.N, f.K, f.A, f.B, c.out[0]->ptr<T>(), f.N, false, e);
 }
 
 void linear_run(const Call& c) {
-  floating(c.out[0]->dtype, "addmm_impl_cpu_", [&](auto z) { linear_floats<decltype(z)>(c); });
+  const Array& out = *c.out[0];
+  const int64_t N = c.in[1]->shape[0], M = N ? out.numel / N : 0;
+  const bool relu = c.nnum > 0 && c.inum(0);
+#ifdef RL_BF16
+  if (out.dtype == DType::bf16) {
+    const Linear<HalfMatrix, bfloat16> f{*c.in[0], *c.in[1]};
+    return half_product(M, N, f.K, f.A, f.B, out.ptr<bfloat16>(), N, {c.in[2] ? c.in[2]->ptr<bfloat16>() : nullptr, relu},
+                        M * N * f.K > 1000000);
+  }
+#endif
+  floating(out.dtype, "addmm_impl_cpu_", [&](auto z) { linear_floats<decltype(z)>(c, M, relu); });
 }
-RL_KERNEL(linear, 1, linear_infer, linear_run)
+RL_KERNEL_HALF(linear, 1, linear_infer, linear_run, bf16_products() ? kBFloat16 : 0)
 
 }  // namespace
 }  // namespace rl
