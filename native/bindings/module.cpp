@@ -34,5 +34,6 @@ NB_MODULE(_native, m) {
   bind_kernels(m);
   bind_tensor(m);
   bind_programs(m);
+  bind_autocast(m);
   m.def("best_isa", best_isa);
 }

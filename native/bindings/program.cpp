@@ -190,13 +190,14 @@ struct CompiledStep {
   std::vector<PyObject*> nodes;              // grad_fn of each result, or null
   PyObject* on_options = nullptr;            // called when an option has changed; true if the program can go on
   bool grad_mode;
+  int autocast;
   DType default_type;
   int64_t runs = 0;
   bool cleared = false;
 
   CompiledStep(const Recorder& r, const std::vector<Array>& args, const std::vector<Array>& results,
                const std::vector<const Storage*>& kept)
-      : program(r, args, results, kept), grad_mode(g_grad_enabled), default_type(default_dtype()) {}
+      : program(r, args, results, kept), grad_mode(g_grad_enabled), autocast(g_autocast), default_type(default_dtype()) {}
   ~CompiledStep() { clear(); }
 
   void clear() {
@@ -226,7 +227,7 @@ struct CompiledStep {
 
   bool match(PyObject* args) const {
     if (cleared || program.running()) return false;          // running: in another thread
-    if (grad_mode != g_grad_enabled || g_inference || g_anomaly || g_capture || default_type != default_dtype()) return false;
+    if (grad_mode != g_grad_enabled || autocast != g_autocast || g_inference || g_anomaly || g_capture || default_type != default_dtype()) return false;
     if (PyTuple_GET_SIZE(args) != static_cast<Py_ssize_t>(parameters.size())) return false;
     for (size_t k = 0; k < parameters.size(); ++k) {
       const Parameter& p = parameters[k];

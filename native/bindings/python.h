@@ -23,5 +23,6 @@ void bind_array(nb::module_& m);
 void bind_kernels(nb::module_& m);
 void bind_tensor(nb::module_& m);
 void bind_programs(nb::module_& m);
+void bind_autocast(nb::module_& m);
 
 }  // namespace rl::py

@@ -5,9 +5,11 @@ from math import inf as inf
 from math import nan as nan
 from math import pi as pi
 
+from . import amp as amp
 from . import autograd as autograd
 from . import backends as backends
 from . import compiler as compiler
+from . import cpu as cpu
 from . import cuda as cuda
 from . import func as func
 from . import linalg as linalg
@@ -23,6 +25,14 @@ from ._device import device as device
 from ._dtypes import *  # noqa: F403
 from ._random import *  # noqa: F403
 from ._version import __version__ as __version__
+from .autograd.autocast import autocast as autocast
+from .autograd.autocast import clear_autocast_cache as clear_autocast_cache
+from .autograd.autocast import get_autocast_dtype as get_autocast_dtype
+from .autograd.autocast import is_autocast_cache_enabled as is_autocast_cache_enabled
+from .autograd.autocast import is_autocast_enabled as is_autocast_enabled
+from .autograd.autocast import set_autocast_cache_enabled as set_autocast_cache_enabled
+from .autograd.autocast import set_autocast_dtype as set_autocast_dtype
+from .autograd.autocast import set_autocast_enabled as set_autocast_enabled
 from .autograd.grad_mode import *  # noqa: F403
 from .autograd.interop import from_numpy as from_numpy
 from .autograd.printing import get_printoptions as get_printoptions

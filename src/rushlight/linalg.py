@@ -11,6 +11,7 @@ import numpy as np
 
 from . import _check as check
 from . import _dtypes, _native, return_types
+from .autograd.autocast import full_precision, lower_precision
 from .autograd.interop import array_from_numpy
 from .autograd.op import op
 from .autograd.tensor import Tensor
@@ -161,12 +162,14 @@ def _zero_pivot(a):
 _inv.vjp(x=lambda g, out: -matmul(matmul(_t(out), g), _t(out)))
 
 
+@full_precision
 def inv(A: Tensor, *, out=None) -> Tensor:
     """The inverse of each matrix. Raises: LinAlgError for a singular one."""
     _check_matrix("inv", A, square=True)
     return _inv(A)
 
 
+@full_precision
 def inv_ex(A: Tensor, *, check_errors: bool = False):
     """(inverse, info); info is 0 where the inversion succeeded."""
     return inv(A), A.new_zeros(A._a.shape[:-2], dtype=_dtypes.int32)
@@ -212,6 +215,7 @@ def _slogdet(x, /):
 _slogdet.vjp(x=lambda g, x: None if g[1] is None else g[1].unsqueeze(-1).unsqueeze(-1) * _t(_inv(x)))
 
 
+@full_precision
 def slogdet(A: Tensor, *, out=None):
     """(sign, log |determinant|) of each matrix."""
     _check_matrix("slogdet", A, square=True)
@@ -235,6 +239,7 @@ def _(g, a, out, b_shape, *, needs):
     return ga, gb if gb._a.shape == b_shape else gb.sum_to_size(b_shape)
 
 
+@full_precision
 def solve(A: Tensor, B: Tensor, *, left: bool = True, out=None) -> Tensor:
     """X with A @ X = B (or X @ A = B if not `left`). B: (…, n, k), or (…, n) for vectors."""
     _check_matrix("solve", A, square=True)
@@ -253,6 +258,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True, out=None) -> Tensor:
     return x.squeeze(-1) if vector else x
 
 
+@full_precision
 def solve_triangular(
     A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False, out=None
 ) -> Tensor:
@@ -300,6 +306,7 @@ def _(g, out):
     return (whole + _t(whole)) * 0.5
 
 
+@full_precision
 def cholesky(A: Tensor, *, upper: bool = False, out=None) -> Tensor:
     """The lower triangular L with A = L @ L.T (or its transpose). Raises: LinAlgError unless A is positive-definite."""
     _check_matrix("cholesky", A, square=True)
@@ -307,6 +314,7 @@ def cholesky(A: Tensor, *, upper: bool = False, out=None) -> Tensor:
     return _t(L) if upper else L
 
 
+@full_precision
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False):
     """(L, info); info is 0 where the factorisation succeeded."""
     return cholesky(A, upper=upper), A.new_zeros(A._a.shape[:-2], dtype=_dtypes.int32)
@@ -340,6 +348,7 @@ def _(g, out, x_shape, *, mode):
     return _t(_solve(r, _t(gq + matmul(q, M))))
 
 
+@full_precision
 def qr(A: Tensor, mode: str = "reduced", *, out=None):
     """(Q, R) with A = Q @ R, Q orthonormal and R upper triangular. mode: "reduced", "complete" or "r"."""
     _check_matrix("qr", A)
@@ -385,12 +394,14 @@ def _(g, out, *, full_matrices):
     return grad
 
 
+@full_precision
 def svd(A: Tensor, full_matrices: bool = True, *, driver=None, out=None):
     """(U, S, Vh) with A = U @ diag(S) @ Vh; S in descending order."""
     _check_matrix("svd", A)
     return return_types.linalg_svd(*_svd(A, full_matrices=full_matrices))
 
 
+@full_precision
 def svdvals(A: Tensor, *, driver=None, out=None) -> Tensor:
     """The singular values, in descending order."""
     _check_matrix("svdvals", A)
@@ -414,6 +425,7 @@ def _(g, out):
     return matmul(matmul(v, middle), _t(v))
 
 
+@full_precision
 def eigh(A: Tensor, UPLO: str = "L", *, out=None):
     """(eigenvalues, eigenvectors) of symmetric matrices, in ascending order; one triangle is read."""
     _check_matrix("eigh", A, square=True)
@@ -422,6 +434,7 @@ def eigh(A: Tensor, UPLO: str = "L", *, out=None):
     return return_types.linalg_eigh(*_eigh(A, uplo=UPLO.upper()))
 
 
+@full_precision
 def eigvalsh(A: Tensor, UPLO: str = "L", *, out=None) -> Tensor:
     """The eigenvalues of symmetric matrices, in ascending order."""
     return eigh(A, UPLO)[0]
@@ -430,6 +443,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L", *, out=None) -> Tensor:
 # -- least squares, powers, ranks ------------------------------------------------------------------------------------
 
 
+@full_precision
 def pinv(A: Tensor, *, atol=None, rtol=None, hermitian: bool = False, out=None) -> Tensor:
     """The pseudo-inverse, from the singular values above max(atol, rtol * the largest)."""
     if A._a.ndim < 2:
@@ -451,6 +465,7 @@ def _cut(A, s, atol, rtol):
     return (largest * rtol).clamp(min=atol)
 
 
+@full_precision
 def matrix_rank(A: Tensor, *, atol=None, rtol=None, hermitian: bool = False, out=None) -> Tensor:
     """How many singular values are above max(atol, rtol * the largest)."""
     _check_matrix("torch.linalg.matrix_rank", A, what="input")
@@ -458,6 +473,7 @@ def matrix_rank(A: Tensor, *, atol=None, rtol=None, hermitian: bool = False, out
     return (s > _cut(A, s, atol, rtol)).sum(-1)
 
 
+@full_precision
 def cond(A: Tensor, p=None, *, out=None) -> Tensor:
     """The condition number in a norm (2 by default)."""
     if p is None or p in (2, -2):
@@ -467,6 +483,7 @@ def cond(A: Tensor, p=None, *, out=None) -> Tensor:
     return matrix_norm(A, p) * matrix_norm(inv(A), p)
 
 
+@full_precision
 def lstsq(A: Tensor, B: Tensor, rcond=None, *, driver=None):
     """X that minimises the norm of A @ X - B: (solution, residuals, rank, singular_values)."""
     _check_matrix("torch.linalg.lstsq", A, what="input")
@@ -540,6 +557,7 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return A.diagonal(offset, dim1, dim2)
 
 
+@lower_precision
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out=None) -> Tensor:
     """Inner products along a dimension."""
     return (x * y).sum(dim)

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import _dtypes, _native, _recording
 from .._random import default_generator
+from ..autograd.autocast import clear_autocast_cache
 from ..autograd.node import FREED, FREED_MESSAGE, Node
 from ..autograd.tensor import Size, Tensor
 from ..nn.modules._module_hooks import GLOBAL
@@ -92,6 +93,7 @@ class Watch(_recording.Watch):
     """Records what happens while it is entered."""
 
     def __enter__(self):
+        clear_autocast_cache()  # a step makes its casts itself, and nobody else keeps them
         self.random, self.stdout = self._randomness(), sys.stdout
         _recording.start(self)
         GLOBAL.any = True
@@ -100,6 +102,7 @@ class Watch(_recording.Watch):
 
     def __exit__(self, *exc):
         self.recorder.stop()
+        clear_autocast_cache()
         sys.stdout = self.stdout
         _recording.stop()
         if self._randomness() != self.random:

@@ -13,6 +13,7 @@ import warnings
 
 from .. import _native, _recording
 from ..autograd.anomaly import is_anomaly_enabled
+from ..autograd.autocast import STATE
 from ..nn.modules.module import Module
 from .graph import record_graph
 from .record import NeedsGraph, Refused, Step, Unready, record
@@ -92,7 +93,7 @@ class CompiledFunction:
                 marks.append((a.dtype, a.shape, a.strides, leaf._requires_grad))
             else:
                 marks.append((type(leaf), repr(leaf)) if isinstance(leaf, (bool, int, float, str, type(None))) else id(leaf))
-        return repr(structure), tuple(marks), _native.is_grad_enabled()
+        return repr(structure), tuple(marks), _native.is_grad_enabled(), STATE.dtype
 
     def _busy(self):
         """Another thread is in the middle of it, or errors are being traced to their ops."""

@@ -7,6 +7,7 @@ import math
 from .. import _check as check
 from .._dtypes import float64
 from .._kernels import K
+from ..autograd.autocast import lower_precision
 from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
@@ -313,6 +314,7 @@ _prelu.vjp(x=lambda g, x, w: where(x > 0, g, g * w), w=lambda g, x: where(x > 0,
 
 
 @method
+@lower_precision
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x above 0, weight * x below; one weight, or one per channel (dimension 1)."""
     a, w = input._a, weight._a

@@ -8,6 +8,7 @@ import string
 import warnings
 
 from .. import _check as check
+from ..autograd.autocast import full_precision, lower_precision
 from ..autograd.tensor import Tensor
 from ._declare import method
 from .matmul import _bmm, matmul
@@ -121,6 +122,7 @@ def _contract(x, xl, y, yl, keep):
     return out.reshape([size[c] for c in order]), order
 
 
+@lower_precision
 def einsum(equation, *operands) -> Tensor:
     """Sums of products written with a letter per dimension: einsum("ij,jk->ik", a, b) is a @ b. `...` broadcasts.
 
@@ -163,6 +165,7 @@ def _einsum_lists(first, rest):
     return einsum(",".join(terms), *items[::2])
 
 
+@lower_precision
 def tensordot(a: Tensor, b: Tensor, dims=2, out=None) -> Tensor:
     """Sums of products over the last `dims` dimensions of a and the first of b, or over the listed pairs of dimensions."""
     if isinstance(dims, Tensor):
@@ -245,6 +248,7 @@ def chain_matmul(*matrices) -> Tensor:
 # -- distances and comparisons ---------------------------------------------------------------------------------------
 
 
+@full_precision
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The p-norm distances between the rows of (…, n, d) and (…, m, d) as (…, n, m)."""
     a, b = x1._a, x2._a

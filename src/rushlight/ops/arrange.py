@@ -8,6 +8,7 @@ import itertools
 from .. import _check as check
 from .. import _dtypes, _native
 from .._kernels import K
+from ..autograd.autocast import full_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig, method, tensor_method
@@ -299,6 +300,7 @@ def _expand_diagonal(g, shape):
 
 
 @method
+@full_precision
 def trace(input: Tensor) -> Tensor:
     """The sum of the diagonal of a matrix."""
     if input._a.ndim != 2:

@@ -8,6 +8,7 @@ import warnings
 from .. import _native
 from .._dtypes import bool_
 from .._kernels import K
+from ..autograd.autocast import lower_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from .activation import softmax
@@ -96,6 +97,7 @@ def _repeat_heads(x, heads):
     return x.unsqueeze(-3).expand(*x.shape[:-3], x.size(-3), times, *x.shape[-2:]).reshape(*x.shape[:-3], heads, *x.shape[-2:])
 
 
+@lower_precision
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
                                  dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
                                  enable_gqa: bool = False) -> Tensor:  # fmt: skip

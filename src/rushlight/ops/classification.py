@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .._kernels import K
+from ..autograd.autocast import full_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._advice import no_distribution, nothing_counts, softmax_as_logs, softmax_as_scores
@@ -165,6 +166,7 @@ def _probabilities(input, target, weight, reduction, ignore_index, smoothing):
     return total if reduction == "sum" else total / (input.numel() // classes)
 
 
+@full_precision
 def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
                   label_smoothing=0.0) -> Tensor:  # fmt: skip
     """-log softmax(input)[target], over dimension 1 (or 0 of a vector).
@@ -185,6 +187,7 @@ def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-1
     return _classes(input, target, weight, reduction, ignore_index, label_smoothing, False)
 
 
+@full_precision
 def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean") -> Tensor:
     """-input[target]: the negative log likelihood of log-probabilities, over dimension 1."""
     reduction = resolve(size_average, reduce, reduction)
@@ -229,6 +232,7 @@ def _need_long(target):
 
 
 
+@full_precision
 def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """sum_j max(0, w (margin - x_y + x_j))^p / C over the classes j other than the target y.
 
@@ -272,6 +276,7 @@ _multilabel_margin_loss.vjp(
 )
 
 
+@full_precision
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """sum over targets y and other classes j of max(0, 1 - x_y + x_j) / C; each row of targets ends with -1."""
     reduction = resolve(size_average, reduce, reduction)

@@ -10,6 +10,7 @@ import operator
 
 from .. import _dtypes, _native
 from .._kernels import K
+from ..autograd.autocast import lower_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 
@@ -241,7 +242,7 @@ def _make_conv(rank):
     return conv
 
 
-conv1d, conv2d, conv3d = _make_conv(1), _make_conv(2), _make_conv(3)
+conv1d, conv2d, conv3d = (lower_precision(_make_conv(rank)) for rank in (1, 2, 3))
 
 
 def _check_transposed(input, weight, groups, shown):
@@ -310,7 +311,7 @@ def _make_transposed(rank):
     return conv
 
 
-conv_transpose1d, conv_transpose2d, conv_transpose3d = _make_transposed(1), _make_transposed(2), _make_transposed(3)
+conv_transpose1d, conv_transpose2d, conv_transpose3d = (lower_precision(_make_transposed(rank)) for rank in (1, 2, 3))
 
 
 def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .._kernels import K
+from ..autograd.autocast import full_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig
@@ -68,6 +69,7 @@ def _starts(targets, lengths):
     return [i * targets.size(1) for i in range(len(lengths))]
 
 
+@full_precision
 def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction="mean", zero_infinity=False) -> Tensor:
     """-log of the probability of each target, summed over all alignments with blanks.
 

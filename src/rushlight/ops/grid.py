@@ -7,6 +7,7 @@ import math
 import warnings
 
 from .._dtypes import int64
+from ..autograd.autocast import full_precision
 from ..autograd.tensor import Tensor
 from .creation import linspace, ones, zeros
 from .matmul import matmul
@@ -96,6 +97,7 @@ def _bicubic(input, positions, sizes, padding_mode, align_corners):
     return total
 
 
+@full_precision
 def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
                 align_corners: bool | None = None) -> Tensor:  # fmt: skip
     """The input's values at the places that `grid` names, -1 to 1 being the image from edge to edge.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .. import _check as check
 from .. import _dtypes, _native
 from .._kernels import K
+from ..autograd.autocast import widest
 from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
@@ -171,6 +172,7 @@ def _index_copy_args(self, dim, index, source):
 
 
 @method
+@widest
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy of `input` whose parts at `index` along `dim` are those of `source`."""
     index, source, d = _index_copy_args(input, dim, index, source)

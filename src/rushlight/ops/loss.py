@@ -9,6 +9,7 @@ import math
 import warnings
 
 from .._kernels import K
+from ..autograd.autocast import full_precision
 from ..autograd.grad_mode import no_grad
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
@@ -103,6 +104,7 @@ def _weighted(losses, weight, input, reduction, over_weights):
     return reduced(losses, reduction)
 
 
+@full_precision
 def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None) -> Tensor:
     """(input - target)^2; with `weight`, the weighted mean.
 
@@ -115,6 +117,7 @@ def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", we
     return _mse_loss(*_same_dtype(x, y), reduction=reduction, p=())
 
 
+@full_precision
 def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None) -> Tensor:
     """|input - target|; with `weight`, the weighted mean."""
     x, y = _warn_sizes(input, target)
@@ -124,6 +127,7 @@ def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", wei
     return reduced(_abs(x - y), reduction)
 
 
+@full_precision
 def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0) -> Tensor:
     """d^2 / (2 beta) for d = |input - target| below beta, d - beta / 2 above."""
     x, y = _warn_sizes(input, target)
@@ -135,6 +139,7 @@ def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mea
     return _smooth_l1_loss(*_same_dtype(x, y), reduction=reduction, p=(float(beta),))
 
 
+@full_precision
 def huber_loss(input, target, reduction="mean", delta=1.0, weight=None) -> Tensor:
     """d^2 / 2 for d = |input - target| up to delta, delta (d - delta / 2) above."""
     x, y = _warn_sizes(input, target)
@@ -178,6 +183,7 @@ def _(g, x, y, *, reduction, needs):
     return dx, (g * factor * ((1 - x).log() - x.log()) if needs[1] else None)
 
 
+@full_precision
 def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """-(y log x + (1 - y) log(1 - x)), logarithms kept above -100.
 
@@ -275,6 +281,7 @@ def _weighted_pw(g, x, y, w, pw, *, reduction):
 _bce_logits_weighted.vjp(x=_weighted_x, y=_weighted_y, w=_weighted_w, pw=_weighted_pw)
 
 
+@full_precision
 def binary_cross_entropy_with_logits(input, target, weight=None, size_average=None, reduce=None, reduction="mean",
                                      pos_weight=None) -> Tensor:  # fmt: skip
     """binary_cross_entropy(sigmoid(input), target) without overflow; `pos_weight` weighs the positive targets.
@@ -318,6 +325,7 @@ def _(g, x, y, *, reduction, needs):
     return dx, (-g * factor * x * (-x * y).sigmoid() if needs[1] else None)
 
 
+@full_precision
 def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """log(1 + e^(-y x)), y being 1 or -1."""
     reduction = resolve(size_average, reduce, reduction)
@@ -336,6 +344,7 @@ _KL_MEAN = (
 )
 
 
+@full_precision
 def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False) -> Tensor:
     """target (log(target) - input): the input is log-probabilities; with `log_target` so is the target.
 
@@ -354,6 +363,7 @@ def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_
     return out / input.size(0) if batchmean and input.ndim else out
 
 
+@full_precision
 def poisson_nll_loss(input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None,
                      reduction="mean") -> Tensor:  # fmt: skip
     """e^x - y x (`log_input`) or x - y log(x + eps); `full` adds Stirling's approximation of log(y!) for y > 1."""
@@ -410,6 +420,7 @@ def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, r
 # -- rankings and distances -----------------------------------------------------------------------------------------------
 
 
+@full_precision
 def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """max(0, -y (x1 - x2) + margin)."""
     reduction = resolve(size_average, reduce, reduction)
@@ -421,6 +432,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
     return reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
+@full_precision
 def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """x where y = 1, max(0, margin - x) where y = -1."""
     reduction = resolve(size_average, reduce, reduction)
@@ -430,6 +442,7 @@ def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=No
     return reduced(near + far, reduction)
 
 
+@full_precision
 def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None, reduction="mean") -> Tensor:
     """1 - cos(x1, x2) where y = 1, max(0, cos(x1, x2) - margin) where y = -1; per row of (N, D), or for vectors."""
     reduction = resolve(size_average, reduce, reduction)
@@ -464,6 +477,7 @@ def _triplet(anchor, positive, negative, distance, margin, swap, reduction):
     return reduced((margin + near - far).clamp_min(0), reduction)
 
 
+@full_precision
 def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False, size_average=None, reduce=None,
                         reduction="mean") -> Tensor:  # fmt: skip
     """max(0, |a - p| - |a - n| + margin); `swap` uses the negative's distance to the positive if it is smaller."""

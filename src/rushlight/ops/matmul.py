@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._kernels import K
+from ..autograd.autocast import lower_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import method, tensor_method
@@ -51,6 +52,7 @@ _bmm.vjp(a=lambda g, a_shape, b: _unbroadcast(_bmm(g, b.transpose(-2, -1)), a_sh
 
 
 @method(out=True)
+@lower_precision
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices (n, m) and (m, p)."""
     a, b = input._a, mat2._a
@@ -65,6 +67,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
 
 
 @method(out=True)
+@lower_precision
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """The products of two batches of matrices (b, n, m) and (b, m, p)."""
     a, b = input._a, mat2._a
@@ -131,6 +134,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
 
 
 @method(out=True)
+@lower_precision
 def matmul(input: Tensor, other: Tensor) -> Tensor:
     """The matrix product of the last two dimensions; vectors get a dimension for the time; batches broadcast.
 
@@ -190,6 +194,7 @@ ger = outer
 
 
 @method(out=True)
+@lower_precision
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last dimension of both."""
     a, b = input._a, other._a
@@ -214,6 +219,7 @@ def _combine(input, product, beta, alpha):
 
 
 @method(out=True)
+@lower_precision
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta=1, alpha=1) -> Tensor:
     """beta * input + alpha * (mat1 @ mat2)."""
     return _combine(input, mm(mat1, mat2), beta, alpha)
@@ -232,12 +238,14 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta=1, alpha=1) -> Tenso
 
 
 @method(out=True)
+@lower_precision
 def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1) -> Tensor:
     """beta * input + alpha * (sum over the batch of batch1 @ batch2)."""
     return _combine(input, bmm(batch1, batch2).sum(0), beta, alpha)
 
 
 @method(out=True)
+@lower_precision
 def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta=1, alpha=1) -> Tensor:
     """beta * input + alpha * (batch1 @ batch2)."""
     return _combine(input, bmm(batch1, batch2), beta, alpha)
@@ -262,6 +270,7 @@ _linear.vjp(
 )
 
 
+@lower_precision
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias.
 

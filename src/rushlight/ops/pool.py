@@ -6,6 +6,7 @@ import math
 
 from .. import _dtypes
 from .._kernels import K
+from ..autograd.autocast import full_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._pool_checks import check_adaptive, check_max1d, output_sizes, tuples, unpool_size
@@ -147,7 +148,7 @@ def _make_max_public(rank):
 
 
 max_pool2d, max_pool2d_with_indices = _make_max_public(2)
-max_pool3d, max_pool3d_with_indices = _make_max_public(3)
+max_pool3d, max_pool3d_with_indices = map(full_precision, _make_max_public(3))
 
 
 # -- average pooling ---------------------------------------------------------------------------------------------------
@@ -201,7 +202,7 @@ def _make_avg(rank):
     return avg_pool
 
 
-avg_pool2d, avg_pool3d = _make_avg(2), _make_avg(3)
+avg_pool2d, avg_pool3d = _make_avg(2), full_precision(_make_avg(3))
 
 
 # -- adaptive pooling --------------------------------------------------------------------------------------------------
@@ -290,7 +291,7 @@ def _make_adaptive(rank):
 
 
 adaptive_avg_pool2d, adaptive_max_pool2d, adaptive_max_pool2d_with_indices = _make_adaptive(2)
-adaptive_avg_pool3d, adaptive_max_pool3d, adaptive_max_pool3d_with_indices = _make_adaptive(3)
+adaptive_avg_pool3d, adaptive_max_pool3d, adaptive_max_pool3d_with_indices = map(full_precision, _make_adaptive(3))
 
 
 # -- power means -------------------------------------------------------------------------------------------------------

@@ -5,9 +5,12 @@ A sequence is a list of steps; with packed sequences later steps hold fewer rows
 
 from __future__ import annotations
 
+import functools
+
 from .. import _native
-from .._dtypes import int64
+from .._dtypes import float32, int64
 from .._kernels import K
+from ..autograd.autocast import casting
 from ..autograd.backward import grad
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
@@ -203,6 +206,8 @@ def _layer(mode, data, sizes, state, weights, *, reverse):
     return out, tuple(last) if mode == "LSTM" else last[0]
 
 
+# PyTorch's GRU on a CPU returns float32 inside of autocast, and its other layers what the context says.
+@functools.partial(casting, choose=lambda args, kwargs, dtype: float32 if args[0] == "GRU" else dtype)
 def run_layers(mode, data, sizes, state, weights, *, layers, bidirectional, dropout, training):
     """All layers over `data`: (T, N, features), or packed (rows, features) with `sizes`, the rows of each step.
 

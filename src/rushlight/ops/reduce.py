@@ -8,6 +8,7 @@ import warnings
 from .. import _check as check
 from .. import _dtypes, _native
 from .._kernels import K
+from ..autograd.autocast import full_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import method, numpy_names
@@ -144,6 +145,7 @@ def _(g, x, out, *, dim, keepdim):
 
 @method(out=True)
 @numpy_names
+@full_precision
 def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype=None) -> Tensor:
     """The product over all elements, or along one dimension. Integers and bools are multiplied as int64."""
     if dtype is None and not input._a.dtype.is_floating_point:

@@ -9,6 +9,7 @@ import numpy as np
 from .. import _check as check
 from .. import _dtypes, _native, return_types
 from .._kernels import K
+from ..autograd.autocast import full_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig, method, numpy_names
@@ -219,6 +220,7 @@ def _keep(out, d):
 
 @method(out=True)
 @numpy_names
+@full_precision
 def quantile(
     input: Tensor, q, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:
@@ -228,6 +230,7 @@ def quantile(
 
 @method(out=True)
 @numpy_names
+@full_precision
 def nanquantile(
     input: Tensor, q, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:

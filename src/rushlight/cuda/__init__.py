@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from . import amp as amp
+
 __all__ = ["is_available", "is_initialized", "device_count", "manual_seed", "manual_seed_all", "seed", "seed_all",
            "empty_cache", "memory_allocated", "max_memory_allocated", "memory_reserved", "max_memory_reserved",
            "current_device", "set_device", "synchronize", "get_device_name", "get_device_properties", "init"]  # fmt: skip
