@@ -174,9 +174,9 @@ def test_errors(name):
 @pytest.mark.parametrize("shape", [(1, 1, 300, 16), (2, 5, 70, 8), (3, 4, 520, 4)])
 @pytest.mark.parametrize("is_causal", [False, True])
 def test_threads(shape, is_causal):
-    """Output and gradients have the same bits for one, two and three threads."""
+    """Output and gradients have the same bits for one, two, three, four and eight threads."""
     results, before = [], _native.get_num_threads()
-    for threads in (1, 2, 3):
+    for threads in (1, 2, 3, 4, 8):
         _native.set_num_threads(threads)
         try:
             rushlight.manual_seed(0)

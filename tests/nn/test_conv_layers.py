@@ -211,7 +211,7 @@ def test_same_bits_for_any_number_of_threads():
 
     before, results = _native.get_num_threads(), []
     try:
-        for threads in (1, 2, 3):
+        for threads in (1, 2, 3, 4, 8):
             _native.set_num_threads(threads)
             rushlight.manual_seed(3)
             model = lenet()

@@ -164,9 +164,9 @@ def test_dropout_warning():
 @pytest.mark.parametrize("source", ["LSTM(7, 19, 2, bidirectional=True)", "GRU(7, 19, 2)", "RNN(7, 19, nonlinearity='relu')"])
 @pytest.mark.parametrize("batch", [5, 9, 30, 61, 130])
 def test_threads(source, batch):
-    """Outputs and gradients have the same bits for one, two and three threads."""
+    """Outputs and gradients have the same bits for one, two, three, four and eight threads."""
     results = []
-    for threads in (1, 2, 3):
+    for threads in (1, 2, 3, 4, 8):
         before = _native.get_num_threads()
         _native.set_num_threads(threads)
         try:

@@ -51,13 +51,13 @@ def test_linear(size, bias):
 
 @pytest.mark.parametrize("size", [(5, 1500, 600), (300, 700, 330), (1024, 64, 100), (12, 2000, 512), (40, 33, 4000)])
 def test_threads(size):
-    """The same bits for one, two and three threads."""
+    """The same bits for one, two, three, four and eight threads."""
     m, n, k = size
     rng = np.random.default_rng(2)
     a, b = (rushlight.from_numpy(rng.standard_normal(s).astype(np.float32)) for s in ((m, k), (n, k)))
     results, before = [], _native.get_num_threads()
     try:
-        for threads in (1, 2, 3):
+        for threads in (1, 2, 3, 4, 8):
             _native.set_num_threads(threads)
             results.append([_native.wrap(K.linear(a._a, b._a, None)).numpy().copy(),
                             _native.wrap(K.matmul(a._a, b.t().contiguous()._a)).numpy().copy()])  # fmt: skip

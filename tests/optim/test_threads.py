@@ -34,8 +34,8 @@ def steps(name, options):
     [("SGD", dict(lr=0.1, momentum=0.9)), ("Adam", {}), ("RMSprop", {}), ("Rprop", {}), ("ASGD", {}), ("Adafactor", {}), ("Muon", {})],
 )
 def test_threads(name, options):
-    """Normal numbers, clipping and updates with one, two and three threads."""
-    one, two, three = (run(n, lambda: steps(name, options)) for n in (1, 2, 3))
-    for a, b, c in zip(one, two, three, strict=True):
-        assert np.array_equal(a, b)
-        assert np.array_equal(a, c)
+    """Normal numbers, clipping and updates with one, two, three, four and eight threads."""
+    one, *others = (run(n, lambda: steps(name, options)) for n in (1, 2, 3, 4, 8))
+    for other in others:
+        for a, b in zip(one, other, strict=True):
+            assert np.array_equal(a, b)
