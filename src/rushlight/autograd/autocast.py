@@ -127,7 +127,8 @@ class autocast(_ContextDecorator):
         self.fast_dtype = dtype if dtype is not None else get_autocast_dtype(device_type)
         self._cache_enabled = STATE.caching if cache_enabled is None else cache_enabled
         if enabled and device_type != "cpu":
-            warnings.warn(f"{device_type.upper()} is not available or torch_xla is imported. Disabling autocast.", UserWarning, stacklevel=2)
+            reason = f"{device_type.upper()} is not available or torch_xla is imported"
+            warnings.warn(f"{reason}. Disabling autocast.", UserWarning, stacklevel=2)
             enabled = False
         elif enabled and self.fast_dtype not in _SUPPORTED:
             warnings.warn(
