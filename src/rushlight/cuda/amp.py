@@ -1,31 +1,7 @@
-"""`torch.cuda.amp`: the names that `torch.amp` has taken over."""
+"""`torch.cuda.amp`."""
 
-from __future__ import annotations
-
-import warnings
-
-from ..amp import GradScaler as _GradScaler
-from ..amp import autocast as _autocast
+from ..amp.by_device import for_device
 
 __all__ = ["autocast", "GradScaler"]
 
-
-def _advise(name):
-    new = f"`torch.amp.{name}('cuda', args...)`"
-    warnings.warn(f"`torch.cuda.amp.{name}(args...)` is deprecated. Please use {new} instead.", FutureWarning, stacklevel=3)
-
-
-class autocast(_autocast):
-    """`torch.amp.autocast("cuda", ...)`."""
-
-    def __init__(self, enabled=True, dtype=None, cache_enabled=True):
-        _advise("autocast")
-        super().__init__("cuda", enabled=enabled, dtype=dtype, cache_enabled=cache_enabled)
-
-
-class GradScaler(_GradScaler):
-    """`torch.amp.GradScaler("cuda", ...)`."""
-
-    def __init__(self, init_scale=2.0**16, growth_factor=2.0, backoff_factor=0.5, growth_interval=2000, enabled=True):
-        _advise("GradScaler")
-        super().__init__("cuda", init_scale, growth_factor, backoff_factor, growth_interval, enabled)
+autocast, GradScaler = for_device("cuda")
