@@ -450,7 +450,7 @@ def triu_indices(row, col, offset=0, *, dtype=_dtypes.int64, device=None, layout
 
 def promote_types(type1, type2):
     """The smallest dtype that holds both."""
-    return K.add(_native.empty((1,), type1.code), _native.empty((1,), type2.code)).dtype
+    return K.add(_native.empty((0,), type1.code), _native.empty((0,), type2.code)).dtype
 
 
 def _as_operand(x):
@@ -468,7 +468,7 @@ def result_type(*operands):
         small = [x._a.as_strided((min(x._a.numel, 1),) if x._a.ndim else (), (1,) if x._a.ndim else (), x._a.offset)
                  if isinstance(x, Tensor) else x for x in operands]  # fmt: skip
         return K.add(*small).dtype
-    return result_type(operands[0].new_empty((1,), dtype=result_type(*operands[:-1])), operands[-1])
+    return result_type(operands[0].new_empty((0,), dtype=result_type(*operands[:-1])), operands[-1])
 
 
 def can_cast(from_, to) -> builtins.bool:
