@@ -51,25 +51,30 @@ void channels_last(const T* s, int64_t pitch, int64_t n, int64_t channels, T* ou
   if (p < n) transpose_rows<T>(s + p, pitch, n - p, std::min(channels, lanes), lanes, out + p * lanes);
 }
 
-// out[c * pitch + p] = s[p * L + c] for p < n and c < channels.
+// out[c * pitch + p] = s[p * lanes + c] for p < n and c < channels.
 template <class T>
-void channels_first(const T* s, int64_t n, int64_t channels, T* out, int64_t pitch) {
-  constexpr int64_t L = Simd<T>::lanes;
-  channels = std::min(channels, L);
+void channels_first(const T* s, int64_t n, int64_t channels, T* out, int64_t pitch, int64_t lanes = Simd<T>::lanes) {
+  channels = std::min(channels, lanes);
+  const int64_t eights = Simd<T>::lanes >= 8 ? channels / 8 * 8 : 0;
   int64_t p = 0;
-  if constexpr (L >= 8) {
-    if (channels == L)
-      for (; p + 8 <= n; p += 8)
-        for (int64_t c = 0; c < L; c += 8) transpose8(out + c * pitch + p, pitch, s + p * L + c, L);
-  }
-  for (; p + 4 <= n; p += 4)
-    for (int64_t c = 0; c < channels; c += 4) {
-      T block[16];
-      transpose_rows<T>(s + p * L + c, L, 4, 4, 4, block);
-      for (int64_t i = c; i < std::min(c + 4, channels); ++i) std::memcpy(out + i * pitch + p, block + 4 * (i - c), 4 * sizeof(T));
-    }
-  for (; p < n; ++p)
-    for (int64_t c = 0; c < channels; ++c) out[c * pitch + p] = s[p * L + c];
+  for (; p + 8 <= n; p += 8)
+    for (int64_t c = 0; c < eights; c += 8) transpose8(out + c * pitch + p, pitch, s + p * lanes + c, lanes);
+  const int64_t done = p;
+  auto rest = [&](int64_t first) {
+    for (; p + 4 <= n; p += 4)
+      for (int64_t c = first; c < channels; c += 4) {
+        T block[16];
+        transpose_rows<T>(s + p * lanes + c, lanes, 4, 4, 4, block);
+        for (int64_t i = c; i < std::min(c + 4, channels); ++i)
+          std::memcpy(out + i * pitch + p, block + 4 * (i - c), 4 * sizeof(T));
+      }
+    for (; p < n; ++p)
+      for (int64_t c = first; c < channels; ++c) out[c * pitch + p] = s[p * lanes + c];
+  };
+  rest(0);
+  p = 0;
+  n = done;
+  if (eights < channels) rest(eights);
 }
 
 }  // namespace

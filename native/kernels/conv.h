@@ -137,6 +137,29 @@ struct Pixels {
   bool dense() const { return write[2] == 1 && write[1] == n[2] && write[0] == n[1] * n[2]; }
 };
 
+// One phase: a set of taps, the pixels they make, and their weights for every group.
+template <class T>
+struct Phase {
+  Pixels px;
+  int64_t taps, K;
+  int64_t* offsets;                           // (K) into the padded source
+  const int64_t* tap;                         // (taps) their numbers, or null for all taps in order
+  T* weights;                                 // per group: packed panels, or (rows, K) when direct, or channels in lanes
+};
+
+// Products of every image and group: source, result and phases.
+template <class T>
+struct Operands {
+  int64_t N, G, Ks, M;                        // images, groups, source channels and result rows per group
+  const T* src;
+  T* dst;
+  Padded<T> pad;
+  int64_t src_plane, dst_plane, width;        // pixels per channel, and of a row of the result
+  const T* bias;                              // (G * M) or null
+  Phase<T>* phases;
+  int64_t nphases;
+};
+
 // Weights (rows x K) in the order the micro-kernel reads: K blocks, row panels, k, rows of the panel.
 struct PanelShape {
   int64_t rows, K, panels, height;            // height: rows per panel, evened out (16 rows: 8 + 8, not 14 + 2)

@@ -1,0 +1,213 @@
+// Convolution with output channels in the vector lanes: a tile is a few pixels by two vectors of channels, and pixels are read as
+// broadcasts straight from the padded images.
+//
+// Nothing is packed but the weights, and neither the width of an image nor the stride of the result wastes lanes: a job's pixels
+// lie channels last in scratch memory, each phase of a transposed convolution at its own places, and are transposed on the way out.
+#pragma once
+
+#include "conv.h"
+
+namespace rl {
+namespace {
+
+// out[row][pixel][lane] (+)= sum_k rows[row][offsets[k] + pixel] * w[k][lane]; pixels are `step` elements apart in `to`.
+template <class T, int ROWS, int PIXELS, int VECS>
+void lane_tile(const T* const* rows, T* const* to, int64_t step, const int64_t* offsets, int64_t K, const T* w, const T* bias) {
+  using V = typename Simd<T>::vec;
+  constexpr int L = Simd<T>::lanes;
+  V c[ROWS][PIXELS][VECS];
+  const T* s[ROWS];
+  for (int r = 0; r < ROWS; ++r) {
+    s[r] = rows[r];
+    for (int x = 0; x < PIXELS; ++x)
+      for (int v = 0; v < VECS; ++v) c[r][x][v] = Simd<T>::load(bias ? bias + v * L : to[r] + x * step + v * L);
+  }
+  for (int64_t k = 0; k < K; ++k, w += VECS * L) {
+    const int64_t at = offsets[k];
+    V b[VECS];
+    for (int v = 0; v < VECS; ++v) b[v] = Simd<T>::load(w + v * L);
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r)
+#pragma GCC unroll 16
+      for (int x = 0; x < PIXELS; ++x) {
+        const V y = Simd<T>::all(s[r][at + x]);
+        for (int v = 0; v < VECS; ++v) c[r][x][v] += y * b[v];
+      }
+  }
+  for (int r = 0; r < ROWS; ++r)
+    for (int x = 0; x < PIXELS; ++x)
+      for (int v = 0; v < VECS; ++v) Simd<T>::store(to[r] + x * step + v * L, c[r][x][v]);
+}
+
+// Tiles of one row, from half of kMR pixels on, or of as many narrow rows as fit.
+template <class T, int PIXELS, int VECS>
+void lane_row(int pixels, const T* s, T* to, int64_t step, const int64_t* offsets, int64_t K, const T* w, const T* bias) {
+  if constexpr (PIXELS > kMR / 2) {
+    if (pixels < PIXELS) return lane_row<T, PIXELS - 1, VECS>(pixels, s, to, step, offsets, K, w, bias);
+  }
+  lane_tile<T, 1, PIXELS, VECS>(&s, &to, step, offsets, K, w, bias);
+}
+
+template <class T, int PIXELS, int VECS>
+void lane_rows(int pixels, const T* const* s, T* const* to, int64_t step, const int64_t* offsets, int64_t K, const T* w,
+               const T* bias) {
+  if constexpr (PIXELS > 1) {
+    if (pixels < PIXELS) return lane_rows<T, PIXELS - 1, VECS>(pixels, s, to, step, offsets, K, w, bias);
+  }
+  lane_tile<T, kMR / PIXELS, PIXELS, VECS>(s, to, step, offsets, K, w, bias);
+}
+
+template <class T>
+struct LaneProducts {
+  static constexpr int64_t L = Simd<T>::lanes;
+  static constexpr int64_t kBlock = 256;                       // of K: a block of a panel's weights stays in the cache
+  static constexpr int64_t kBand = 1024, kSourceBytes = 262144;   // result pixels and padded images of a job
+
+  const Operands<T>& p;
+
+  int64_t panels() const { return (p.M + 2 * L - 1) / (2 * L); }
+  int64_t vecs(int64_t panel) const { return p.M - panel * 2 * L > L ? 2 : 1; }
+  static int64_t weight_size(int64_t M, int64_t K) { return (M + L - 1) / L * L * K; }
+
+  // Element (m, b, t) of group g is w[g * group + m * row + b * block + t]: `taps` in a row for each of some blocks.
+  void pack(const T* w, int64_t group, int64_t row, int64_t blocks, int64_t block, int64_t taps) const {
+    const int64_t cuts = std::clamp<int64_t>(p.M * blocks * taps / 65536 / panels(), 1, std::max<int64_t>(1, blocks));
+    parallel_for(p.G * panels() * cuts, [&](int64_t job) {
+      const int64_t cut = job % cuts, panel = job / cuts % panels(), g = job / cuts / panels(), m = panel * 2 * L;
+      const int64_t lanes = vecs(panel) * L;
+      Scratch<T> part(taps * lanes);
+      for (int64_t b = blocks * cut / cuts; b < blocks * (cut + 1) / cuts; ++b) {
+        const T* from = w + g * group + m * row + b * block;
+        auto place = [&](const Phase<T>& f) { return f.weights + g * weight_size(p.M, f.K) + m * f.K; };
+        if (!p.phases[0].tap) {
+          channels_last<T>(from, row, taps, p.M - m, place(p.phases[0]) + b * taps * lanes, lanes);
+          continue;
+        }
+        channels_last<T>(from, row, taps, p.M - m, part, lanes);
+        for (int64_t i = 0; i < p.nphases; ++i) {
+          const Phase<T>& f = p.phases[i];
+          for (int64_t t = 0; t < f.taps; ++t)
+            copy_run(place(f) + (b * f.taps + t) * lanes, part + f.tap[t] * lanes, lanes);
+        }
+      }
+    });
+  }
+
+  void run() const {
+    const int64_t size = p.Ks * p.pad.channel() + kSlack, width = p.width, height = p.dst_plane / width;
+    // Small images together, large ones in bands of rows.
+    const int64_t most = std::max<int64_t>(1, kSourceBytes / static_cast<int64_t>(sizeof(T)) / size);
+    const int64_t batch = std::min({p.N, std::max<int64_t>(1, kBand / 2 / p.dst_plane), most});
+    const int64_t batches = (p.N + batch - 1) / batch, lines = std::max<int64_t>(1, std::min(height, kBand / width));
+    const int64_t bands = (height + lines - 1) / lines, items = batches * p.G, parts = items >= 16 ? 1 : 16 / items;
+    const int64_t cuts = bands >= parts ? 1 : std::min(panels(), (parts + bands - 1) / bands);
+    if (items >= 16 && bands * cuts == 1) {
+      return parallel_for(items, [&](int64_t job) {
+        Scratch<T> padded(batch * size);
+        const int64_t n0 = job / p.G * batch, count = std::min(batch, p.N - n0), g = job % p.G;
+        const T* first = fill(n0, count, g, size, padded);
+        images(n0, count, g, first ? first : padded.p, first ? p.G * p.Ks * p.src_plane : size, 0, height, 0, panels());
+      });
+    }
+    for (int64_t b0 = 0; b0 < batches;) {
+      // Several items' sources first, then their bands.
+      const int64_t b1 = std::min(batches, b0 + std::max<int64_t>(1, (int64_t{8} << 20) / (batch * size * p.G)));
+      Scratch<T> padded((b1 - b0) * batch * p.G * size);
+      const int64_t n0 = b0 * batch, n1 = std::min(p.N, b1 * batch), per = std::max<int64_t>(1, 32768 / p.pad.channel());
+      const int64_t pieces = (p.Ks + per - 1) / per;
+      parallel_for((n1 - n0) * p.G * pieces, [&](int64_t job) {
+        const int64_t i = job / pieces, c = job % pieces * per;
+        p.pad.fill(p.src + ((n0 * p.G + i) * p.Ks + c) * p.src_plane, std::min(per, p.Ks - c), padded + i * size + c * p.pad.channel());
+      });
+      parallel_for((b1 - b0) * p.G * bands * cuts, [&](int64_t job) {
+        const int64_t cut = job % cuts, band = job / cuts % bands, g = job / cuts / bands % p.G;
+        const int64_t first = (b0 + job / cuts / bands / p.G) * batch, count = std::min(batch, p.N - first);
+        images(first, count, g, padded + ((first - n0) * p.G + g) * size, p.G * size, band * lines,
+               std::min(height, (band + 1) * lines), panels() * cut / cuts, panels() * (cut + 1) / cuts);
+      });
+      b0 = b1;
+    }
+  }
+
+ private:
+  // Null if the images are padded into `out`, else where they are.
+  const T* fill(int64_t n0, int64_t count, int64_t g, int64_t size, T* out) const {
+    const int64_t first = (n0 * p.G + g) * p.Ks;
+    if (p.pad.in_place(p.N * p.G * p.Ks - first - (count - 1) * p.G * p.Ks, p.Ks)) return p.src + first * p.src_plane;
+    for (int64_t i = 0; i < count; ++i) p.pad.fill(p.src + (first + i * p.G * p.Ks) * p.src_plane, p.Ks, out + i * size);
+    return nullptr;
+  }
+
+  // Rows [y0, y1) of the result and panels [p0, p1) of `count` images from n0 on, whose sources are `apart`.
+  void images(int64_t n0, int64_t count, int64_t g, const T* source, int64_t apart, int64_t y0, int64_t y1, int64_t p0,
+              int64_t p1) const {
+    const int64_t pixels = (y1 - y0) * p.width;
+    int64_t most = 0, rest = 0;               // rows of a phase; pixels of a row, for rows of a tile beyond the last
+    for (int64_t i = 0; i < p.nphases; ++i) {
+      const Pixels& px = p.phases[i].px;
+      most = std::max(most, px.n[0] * px.n[1]);
+      rest = std::max(rest, px.n[2] * px.write[2]);
+    }
+    Scratch<T> out((count * pixels + rest) * 2 * L);
+    Scratch<const T*> from(count * most);
+    Scratch<T*> to(count * most);
+    for (int64_t panel = p0; panel < p1; ++panel) {
+      const int64_t m = panel * 2 * L, lanes = vecs(panel) * L;
+      T bias[2 * L] = {};
+      if (p.bias) std::copy_n(p.bias + g * p.M + m, std::min(lanes, p.M - m), bias);
+      for (int64_t i = 0; i < p.nphases; ++i) {
+        const Phase<T>& f = p.phases[i];
+        const Pixels& px = f.px;
+        int64_t rows = 0;
+        for (int64_t n = 0; n < count; ++n)
+          for (int64_t row = 0; row < px.n[0] * px.n[1]; ++row) {
+            const int64_t at = px.target(row) - y0 * p.width;
+            if (at < 0 || at >= pixels) continue;
+            from[rows] = source + n * apart + px.source(row);
+            to[rows++] = out + (n * pixels + at) * lanes;
+          }
+        const T* w = f.weights + g * weight_size(p.M, f.K) + m * f.K;
+        T* unused = out + count * pixels * lanes;
+        if (vecs(panel) == 2) tiles<2>(f, w, bias, rows, from, to, unused);
+        else tiles<1>(f, w, bias, rows, from, to, unused);
+      }
+      for (int64_t n = 0; n < count; ++n)
+        channels_first<T>(out + n * pixels * lanes, pixels, p.M - m, p.dst + (((n0 + n) * p.G + g) * p.M + m) * p.dst_plane + y0 * p.width,
+                          p.dst_plane, lanes);
+    }
+  }
+
+  template <int VECS>
+  void tiles(const Phase<T>& f, const T* w, const T* bias, int64_t rows, const T* const* from, T* const* to, T* unused) const {
+    constexpr int64_t lanes = VECS * L;
+    const int64_t W = f.px.n[2], step = f.px.write[2] * lanes;
+    for (int64_t k0 = 0; k0 == 0 || k0 < f.K; k0 += kBlock, bias = nullptr) {
+      const int64_t kc = std::min(kBlock, f.K - k0);
+      const T* b = w + k0 * lanes;
+      const int64_t* offsets = f.offsets + k0;
+      if (W > kMR / 2) {
+        const int64_t parts = (W + kMR - 1) / kMR;
+        for (int64_t r = 0; r < rows; ++r)
+          for (int64_t i = 0; i < parts; ++i) {
+            const int64_t x = W * i / parts, n = W * (i + 1) / parts - x;
+            lane_row<T, kMR, VECS>(static_cast<int>(n), from[r] + x, to[r] + x * step, step, offsets, kc, b, bias);
+          }
+        continue;
+      }
+      const int64_t height = kMR / W;
+      for (int64_t r = 0; r < rows; r += height) {
+        const T* s[kMR];
+        T* o[kMR];
+        for (int64_t i = 0; i < height; ++i) {
+          const bool real = r + i < rows;
+          s[i] = from[real ? r + i : r];
+          o[i] = real ? to[r + i] : unused;
+        }
+        lane_rows<T, std::max(1, kMR / 2), VECS>(static_cast<int>(W), s, o, step, offsets, kc, b, bias);
+      }
+    }
+  }
+};
+
+}  // namespace
+}  // namespace rl
