@@ -57,6 +57,11 @@ void channels_first(const T* s, int64_t n, int64_t channels, T* out, int64_t pit
   channels = std::min(channels, lanes);
   const int64_t eights = Simd<T>::lanes >= 8 ? channels / 8 * 8 : 0;
   int64_t p = 0;
+  for (; p + 16 <= n; p += 16)                // a whole cache line of each channel: their lines may fall on each other
+    for (int64_t c = 0; c < eights; c += 8) {
+      transpose8(out + c * pitch + p, pitch, s + p * lanes + c, lanes);
+      transpose8(out + c * pitch + p + 8, pitch, s + (p + 8) * lanes + c, lanes);
+    }
   for (; p + 8 <= n; p += 8)
     for (int64_t c = 0; c < eights; c += 8) transpose8(out + c * pitch + p, pitch, s + p * lanes + c, lanes);
   const int64_t done = p;

@@ -118,7 +118,8 @@ struct Padded {
 // The output pixels of one product and where the engine reads and writes them.
 struct Pixels {
   int64_t n[3];                               // depth, height, width
-  int64_t read[2];                            // steps in the padded source per depth, per height (1 per width)
+  int64_t read[2];                            // steps in the padded source per depth, per height
+  int64_t step = 1;                           // in the source, per width: 1 but for products with channels in the lanes
   int64_t base;                               // of pixel (0, 0, 0)
   int64_t write[3];                           // steps in the destination
   int64_t write_base;

@@ -10,8 +10,8 @@
 namespace rl {
 namespace {
 
-// out[row][pixel][lane] (+)= sum_k rows[row][offsets[k] + pixel] * w[k][lane]; pixels are `step` elements apart in `to`.
-template <class T, int ROWS, int PIXELS, int VECS>
+// out[row][pixel][lane] (+)= sum_k rows[row][offsets[k] + pixel * STEP] * w[k][lane]; pixels are `step` elements apart in `to`.
+template <class T, int ROWS, int PIXELS, int STEP, int VECS>
 void lane_tile(const T* const* rows, T* const* to, int64_t step, const int64_t* offsets, int64_t K, const T* w, const T* bias) {
   using V = typename Simd<T>::vec;
   constexpr int L = Simd<T>::lanes;
@@ -30,7 +30,7 @@ void lane_tile(const T* const* rows, T* const* to, int64_t step, const int64_t* 
     for (int r = 0; r < ROWS; ++r)
 #pragma GCC unroll 16
       for (int x = 0; x < PIXELS; ++x) {
-        const V y = Simd<T>::all(s[r][at + x]);
+        const V y = Simd<T>::all(s[r][at + x * STEP]);
         for (int v = 0; v < VECS; ++v) c[r][x][v] += y * b[v];
       }
   }
@@ -40,21 +40,21 @@ void lane_tile(const T* const* rows, T* const* to, int64_t step, const int64_t* 
 }
 
 // Tiles of one row, from half of kMR pixels on, or of as many narrow rows as fit.
-template <class T, int PIXELS, int VECS>
+template <class T, int PIXELS, int STEP, int VECS>
 void lane_row(int pixels, const T* s, T* to, int64_t step, const int64_t* offsets, int64_t K, const T* w, const T* bias) {
   if constexpr (PIXELS > kMR / 2) {
-    if (pixels < PIXELS) return lane_row<T, PIXELS - 1, VECS>(pixels, s, to, step, offsets, K, w, bias);
+    if (pixels < PIXELS) return lane_row<T, PIXELS - 1, STEP, VECS>(pixels, s, to, step, offsets, K, w, bias);
   }
-  lane_tile<T, 1, PIXELS, VECS>(&s, &to, step, offsets, K, w, bias);
+  lane_tile<T, 1, PIXELS, STEP, VECS>(&s, &to, step, offsets, K, w, bias);
 }
 
-template <class T, int PIXELS, int VECS>
+template <class T, int PIXELS, int STEP, int VECS>
 void lane_rows(int pixels, const T* const* s, T* const* to, int64_t step, const int64_t* offsets, int64_t K, const T* w,
                const T* bias) {
   if constexpr (PIXELS > 1) {
-    if (pixels < PIXELS) return lane_rows<T, PIXELS - 1, VECS>(pixels, s, to, step, offsets, K, w, bias);
+    if (pixels < PIXELS) return lane_rows<T, PIXELS - 1, STEP, VECS>(pixels, s, to, step, offsets, K, w, bias);
   }
-  lane_tile<T, kMR / PIXELS, PIXELS, VECS>(s, to, step, offsets, K, w, bias);
+  lane_tile<T, kMR / PIXELS, PIXELS, STEP, VECS>(s, to, step, offsets, K, w, bias);
 }
 
 template <class T>
@@ -62,6 +62,8 @@ struct LaneProducts {
   static constexpr int64_t L = Simd<T>::lanes;
   static constexpr int64_t kBlock = 256;                       // of K: a block of a panel's weights stays in the cache
   static constexpr int64_t kBand = 1024, kSourceBytes = 262144;   // result pixels and padded images of a job
+  static constexpr int64_t kSlab = int64_t{4} << 20;           // elements that are padded at once
+  static constexpr int64_t kJobs = 16;                         // wanted, so that any number of threads has work
 
   const Operands<T>& p;
 
@@ -96,46 +98,56 @@ struct LaneProducts {
   void run() const {
     const int64_t size = p.Ks * p.pad.channel() + kSlack, width = p.width, height = p.dst_plane / width;
     // Small images together, large ones in bands of rows.
-    const int64_t most = std::max<int64_t>(1, kSourceBytes / static_cast<int64_t>(sizeof(T)) / size);
-    const int64_t batch = std::min({p.N, std::max<int64_t>(1, kBand / 2 / p.dst_plane), most});
-    const int64_t batches = (p.N + batch - 1) / batch, lines = std::max<int64_t>(1, std::min(height, kBand / width));
-    const int64_t bands = (height + lines - 1) / lines, items = batches * p.G, parts = items >= 16 ? 1 : 16 / items;
+    const int64_t batch = images_together(size), batches = (p.N + batch - 1) / batch, lines = std::clamp<int64_t>(kBand / width, 1, height);
+    const int64_t bands = (height + lines - 1) / lines, items = batches * p.G, parts = (kJobs + items - 1) / items;
     const int64_t cuts = bands >= parts ? 1 : std::min(panels(), (parts + bands - 1) / bands);
-    if (items >= 16 && bands * cuts == 1) {
+    if (bands * cuts == 1) {
       return parallel_for(items, [&](int64_t job) {
-        Scratch<T> padded(batch * size);
         const int64_t n0 = job / p.G * batch, count = std::min(batch, p.N - n0), g = job % p.G;
-        const T* first = fill(n0, count, g, size, padded);
-        images(n0, count, g, first ? first : padded.p, first ? p.G * p.Ks * p.src_plane : size, 0, height, 0, panels());
+        const bool there = in_place(n0, count, g);
+        Scratch<T> padded(there ? 0 : batch * size);
+        if (!there)
+          for (int64_t i = 0; i < count; ++i) p.pad.fill(source(n0 + i, g), p.Ks, padded + i * size);
+        images(n0, count, g, there ? source(n0, g) : padded.p, there ? p.G * p.Ks * p.src_plane : size, 0, height, 0, panels());
       });
     }
-    for (int64_t b0 = 0; b0 < batches;) {
-      // Several items' sources first, then their bands.
-      const int64_t b1 = std::min(batches, b0 + std::max<int64_t>(1, (int64_t{8} << 20) / (batch * size * p.G)));
-      Scratch<T> padded((b1 - b0) * batch * p.G * size);
-      const int64_t n0 = b0 * batch, n1 = std::min(p.N, b1 * batch), per = std::max<int64_t>(1, 32768 / p.pad.channel());
-      const int64_t pieces = (p.Ks + per - 1) / per;
+    // Several batches' sources first, then their bands.
+    const int64_t slab = std::max<int64_t>(1, kSlab / (batch * size * p.G)), most = std::min(slab, batches) * batch;
+    const int64_t per = std::max<int64_t>(1, 32768 / p.pad.channel()), pieces = (p.Ks + per - 1) / per;
+    Scratch<T> padded(in_place(0, p.N, 0) ? 0 : most * p.G * size);
+    for (int64_t b0 = 0; b0 < batches; b0 += slab) {
+      const int64_t b1 = std::min(batches, b0 + slab), n0 = b0 * batch, n1 = std::min(p.N, b1 * batch);
+      auto batch_of = [&](int64_t n) { return n / batch * batch; };
+      auto there = [&](int64_t first, int64_t g) { return in_place(first, std::min(batch, p.N - first), g); };
       parallel_for((n1 - n0) * p.G * pieces, [&](int64_t job) {
-        const int64_t i = job / pieces, c = job % pieces * per;
-        p.pad.fill(p.src + ((n0 * p.G + i) * p.Ks + c) * p.src_plane, std::min(per, p.Ks - c), padded + i * size + c * p.pad.channel());
+        const int64_t i = job / pieces, c = job % pieces * per, n = n0 + i / p.G;
+        if (!there(batch_of(n), i % p.G))
+          p.pad.fill(source(n, i % p.G) + c * p.src_plane, std::min(per, p.Ks - c), padded + i * size + c * p.pad.channel());
       });
       parallel_for((b1 - b0) * p.G * bands * cuts, [&](int64_t job) {
-        const int64_t cut = job % cuts, band = job / cuts % bands, g = job / cuts / bands % p.G;
-        const int64_t first = (b0 + job / cuts / bands / p.G) * batch, count = std::min(batch, p.N - first);
-        images(first, count, g, padded + ((first - n0) * p.G + g) * size, p.G * size, band * lines,
-               std::min(height, (band + 1) * lines), panels() * cut / cuts, panels() * (cut + 1) / cuts);
+        const int64_t cut = job % cuts, y0 = job / cuts % bands * lines, g = job / cuts / bands % p.G;
+        const int64_t first = (b0 + job / cuts / bands / p.G) * batch;
+        const bool own = there(first, g);
+        images(first, std::min(batch, p.N - first), g, own ? source(first, g) : padded + ((first - n0) * p.G + g) * size,
+               p.G * (own ? p.Ks * p.src_plane : size), y0, std::min(height, y0 + lines), panels() * cut / cuts,
+               panels() * (cut + 1) / cuts);
       });
-      b0 = b1;
     }
   }
 
  private:
-  // Null if the images are padded into `out`, else where they are.
-  const T* fill(int64_t n0, int64_t count, int64_t g, int64_t size, T* out) const {
-    const int64_t first = (n0 * p.G + g) * p.Ks;
-    if (p.pad.in_place(p.N * p.G * p.Ks - first - (count - 1) * p.G * p.Ks, p.Ks)) return p.src + first * p.src_plane;
-    for (int64_t i = 0; i < count; ++i) p.pad.fill(p.src + (first + i * p.G * p.Ks) * p.src_plane, p.Ks, out + i * size);
-    return nullptr;
+  const T* source(int64_t n, int64_t g) const { return p.src + (n * p.G + g) * p.Ks * p.src_plane; }
+  bool in_place(int64_t n0, int64_t count, int64_t g) const {
+    return p.pad.in_place((p.N - n0 - count + 1) * p.G * p.Ks - g * p.Ks, p.Ks);
+  }
+
+  int64_t images_together(int64_t size) const {
+    const int64_t room = kSourceBytes / static_cast<int64_t>(sizeof(T)) / size;
+    int64_t batch = std::clamp<int64_t>(std::min(room, kBand / 2 / p.dst_plane), 1, p.N);
+    const Pixels& px = p.phases[0].px;        // rows that do not leave the last tile almost empty
+    if (batch > 1 && px.n[2] > 0 && px.n[2] <= kMR / 2)
+      while (batch < p.N && batch * px.n[0] * px.n[1] % (kMR / px.n[2]) != 0) ++batch;
+    return batch;
   }
 
   // Rows [y0, y1) of the result and panels [p0, p1) of `count` images from n0 on, whose sources are `apart`.
@@ -168,8 +180,9 @@ struct LaneProducts {
           }
         const T* w = f.weights + g * weight_size(p.M, f.K) + m * f.K;
         T* unused = out + count * pixels * lanes;
-        if (vecs(panel) == 2) tiles<2>(f, w, bias, rows, from, to, unused);
-        else tiles<1>(f, w, bias, rows, from, to, unused);
+        const bool two = vecs(panel) == 2;
+        if (px.step == 2) (this->*(two ? &LaneProducts::tiles<2, 2> : &LaneProducts::tiles<2, 1>))(f, w, bias, rows, from, to, unused);
+        else (this->*(two ? &LaneProducts::tiles<1, 2> : &LaneProducts::tiles<1, 1>))(f, w, bias, rows, from, to, unused);
       }
       for (int64_t n = 0; n < count; ++n)
         channels_first<T>(out + n * pixels * lanes, pixels, p.M - m, p.dst + (((n0 + n) * p.G + g) * p.M + m) * p.dst_plane + y0 * p.width,
@@ -177,7 +190,7 @@ struct LaneProducts {
     }
   }
 
-  template <int VECS>
+  template <int STEP, int VECS>
   void tiles(const Phase<T>& f, const T* w, const T* bias, int64_t rows, const T* const* from, T* const* to, T* unused) const {
     constexpr int64_t lanes = VECS * L;
     const int64_t W = f.px.n[2], step = f.px.write[2] * lanes;
@@ -190,7 +203,7 @@ struct LaneProducts {
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t i = 0; i < parts; ++i) {
             const int64_t x = W * i / parts, n = W * (i + 1) / parts - x;
-            lane_row<T, kMR, VECS>(static_cast<int>(n), from[r] + x, to[r] + x * step, step, offsets, kc, b, bias);
+            lane_row<T, kMR, STEP, VECS>(static_cast<int>(n), from[r] + x * STEP, to[r] + x * step, step, offsets, kc, b, bias);
           }
         continue;
       }
@@ -203,7 +216,7 @@ struct LaneProducts {
           s[i] = from[real ? r + i : r];
           o[i] = real ? to[r + i] : unused;
         }
-        lane_rows<T, std::max(1, kMR / 2), VECS>(static_cast<int>(W), s, o, step, offsets, kc, b, bias);
+        lane_rows<T, std::max(1, kMR / 2), STEP, VECS>(static_cast<int>(W), s, o, step, offsets, kc, b, bias);
       }
     }
   }

@@ -122,9 +122,9 @@ struct WeightGradient {
   const T* turned = nullptr;                  // g, pixels by lanes, see turn; null if each job does so for itself
 
   int64_t lanes() const { return (q.Og() + L - 1) / L * L; }
-  int64_t pitch() const { return (px.n[2] + L - 1) / L * L; }           // of rows of g in weight_dots
+  int64_t pitch() const { return (q.out[2] + L - 1) / L * L; }          // of rows of g in weight_dots
   bool narrow() const {                       // fewer vectors along rows than in channels, with some to spare
-    return px.n[0] * px.n[1] * pitch() * q.Og() * 5 <= q.out_pixels() * lanes() * 4;
+    return q.out[0] * q.out[1] * pitch() * q.Og() * 5 <= q.out_pixels() * lanes() * 4;
   }
   const T* source(int64_t n, int64_t group, int64_t c0, int64_t c1, T* padded) const {
     const int64_t first = (n * q.G + group) * q.Cg() + c0;
@@ -191,7 +191,7 @@ struct WeightGradient {
     Pixels all = px;
     all.image_read = size;
     for (int64_t row = 0; row < batch * px.n[0] * px.n[1]; ++row)
-      for (int64_t i = 0, first = all.source(row); i < px.n[2]; ++i) at[row * px.n[2] + i] = first + i;
+      for (int64_t i = 0, first = all.source(row); i < px.n[2]; ++i) at[row * px.n[2] + i] = first + i * px.step;
     std::fill(part.p, part.p + K * wide, T(0));
     for (int64_t n = n0; n < n1; n += batch) {
       const int64_t count = std::min(batch, n1 - n);
@@ -246,17 +246,18 @@ void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
     if (winograd_weight<3>(q, x, g, w) || winograd_weight<5>(q, x, g, w)) return;
   }
   WeightGradient<T> job{q, x, g, padded_input<T>(q), {}, nullptr};
+  if (!job.narrow()) job.pad = plain_input<T>(q, 1);
   job.px = output_pixels(q, job.pad);
   Scratch<int64_t> offsets(q.Cg() * q.taps());
   tap_offsets(q, job.pad, q.Cg(), offsets);
   job.offsets = offsets;
-  // Cut by groups, then by images while their partial sums are small, then by channels.
-  const int64_t work = q.N * q.out_pixels() * size;
-  const int64_t jobs = std::min<int64_t>(16, 1 + work / 1000000);
-  int64_t images = std::min({q.N, (jobs + q.G - 1) / q.G, std::max<int64_t>(1, 1048576 / size)});
-  int64_t cuts = std::min(q.Cg(), (jobs + q.G * images - 1) / (q.G * images));
-  const int64_t per = (q.Cg() + cuts - 1) / cuts;
-  cuts = (q.Cg() + per - 1) / per;
+  // Cut by groups, then by channels while there are enough rows, each of which reads all of g; then by images, each of which
+  // costs a pass over the weights, and first by these where the weights are much smaller than g.
+  const int64_t all = q.N * q.out_pixels(), least = all * q.O > 100 * size ? q.Cg() : (3 * kWeightRows + q.taps() - 1) / q.taps();
+  const int64_t jobs = (std::min<int64_t>(16, 1 + all * size / 1000000) + q.G - 1) / q.G;
+  const int64_t most = std::min(q.N, std::max<int64_t>(1, 1048576 / size));
+  const int64_t per = std::max((q.Cg() + jobs - 1) / jobs, std::min(least, q.Cg())), cuts = (q.Cg() + per - 1) / per;
+  const int64_t images = std::min(most, (jobs + cuts - 1) / cuts);
   const bool turn = cuts > 1 && !job.narrow();
   Scratch<T> turned(turn ? q.G * job.lanes() * q.N * q.out_pixels() : 0);
   if (turn) {
