@@ -8,6 +8,7 @@
 #include "conv_depthwise.h"
 #include "conv_geometry.h"
 #include "conv_lanes.h"
+#include "conv_whole.h"
 #include "winograd_conv.h"
 
 namespace rl {
@@ -185,6 +186,7 @@ bool winograd_forward(const ConvGeometry& q, const float* x, const float* w, con
 template <class T>
 void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   if (q.N == 0 || q.O == 0 || q.out_pixels() == 0) return;
+  if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.forward(x, w, b, y);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).forward(x, w, b, y);
     if (winograd_forward<3>(q, x, w, b, y) || winograd_forward<5>(q, x, w, b, y)) return;
@@ -251,6 +253,7 @@ bool winograd_transpose(const ConvGeometry& q, const float* g, const float* w, c
 template <class T>
 void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) {
   if (q.N == 0 || q.C == 0 || q.in_pixels() == 0) return;
+  if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.transpose(g, w, b, x);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).transpose(g, w, b, x);
     if (winograd_transpose<3>(q, g, w, b, x) || winograd_transpose<5>(q, g, w, b, x)) return;

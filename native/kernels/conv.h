@@ -81,7 +81,29 @@ struct Padded {
     }
   }
 
+  // Rows without phases: the zeros after a row are one vector, whose end the next rows write over.
+  void fill_plain(const T* src, int64_t channels, T* dst) const {
+    constexpr int64_t L = Simd<T>::lanes;
+    const int64_t per = full[2], left = std::min(front[2], per), width = std::max<int64_t>(0, std::min(size[2], per - left));
+    const int64_t gap = per - width;
+    const T* end = dst + channels * channel();
+    set_run(dst, T(0), left);
+    for (int64_t c = 0; c < channels; ++c, src += size[0] * size[1] * size[2])
+      for (int64_t z = -front[0]; z < full[0] - front[0]; ++z)
+        for (int64_t y = -front[1]; y < full[1] - front[1]; ++y, dst += per) {
+          if (z < 0 || z >= size[0] || y < 0 || y >= size[1]) {
+            set_run(dst + left, T(0), std::min<int64_t>(per, end - dst - left));
+            continue;
+          }
+          copy_run(dst + left, src + (z * size[1] + y) * size[2], width);
+          T* zeros = dst + left + width;
+          if (gap <= L && end - zeros >= L) Simd<T>::store(zeros, typename Simd<T>::vec{});
+          else set_run(zeros, T(0), std::min<int64_t>(gap, end - zeros));
+        }
+  }
+
   void fill(const T* src, int64_t channels, T* dst) const {
+    if (steps[0] == 1 && steps[1] == 1) return fill_plain(src, channels, dst);
     const int64_t per = pitch(), apart = phase();
     for (int64_t c = 0; c < channels; ++c, src += size[0] * size[1] * size[2]) {
       for (int64_t z = 0; z < full[0]; ++z, dst += plane()) {
@@ -101,13 +123,14 @@ struct Padded {
     }
   }
 
-  // The channels where they are if no border or phase is needed and enough others follow (`left` in all, these included) for
-  // vectors that run past the end; else a copy of them in dst.
-  bool in_place(int64_t left, int64_t channels) const {
+  bool as_is() const {                        // without borders and phases
     bool same = steps[0] == 1 && steps[1] == 1;
     for (int d = 0; d < 3; ++d) same = same && front[d] == 0 && full[d] == size[d];
-    return same && (left - channels) * channel() >= kSlack;
+    return same;
   }
+  // The channels where they are if no border or phase is needed and enough others follow (`left` in all, these included) for
+  // vectors that run past the end; else a copy of them in dst.
+  bool in_place(int64_t left, int64_t channels) const { return as_is() && (left - channels) * channel() >= kSlack; }
   const T* view(const T* src, int64_t left, int64_t channels, T* dst) const {
     if (in_place(left, channels)) return src;
     fill(src, channels, dst);

@@ -101,35 +101,31 @@ struct LaneProducts {
     const int64_t batch = images_together(size), batches = (p.N + batch - 1) / batch, lines = std::clamp<int64_t>(kBand / width, 1, height);
     const int64_t bands = (height + lines - 1) / lines, items = batches * p.G, parts = (kJobs + items - 1) / items;
     const int64_t cuts = bands >= parts ? 1 : std::min(panels(), (parts + bands - 1) / bands);
+    const bool there = p.pad.as_is();         // sources are read where they are
     if (bands * cuts == 1) {
       return parallel_for(items, [&](int64_t job) {
         const int64_t n0 = job / p.G * batch, count = std::min(batch, p.N - n0), g = job % p.G;
-        const bool there = in_place(n0, count, g);
-        Scratch<T> padded(there ? 0 : batch * size);
-        if (!there)
-          for (int64_t i = 0; i < count; ++i) p.pad.fill(source(n0 + i, g), p.Ks, padded + i * size);
-        images(n0, count, g, there ? source(n0, g) : padded.p, there ? p.G * p.Ks * p.src_plane : size, 0, height, 0, panels());
+        if (there) return images(n0, count, g, source(n0, g), p.G * p.Ks * p.src_plane, 0, height, 0, panels());
+        Scratch<T> padded(batch * size);
+        for (int64_t i = 0; i < count; ++i) p.pad.fill(source(n0 + i, g), p.Ks, padded + i * size);
+        images(n0, count, g, padded, size, 0, height, 0, panels());
       });
     }
     // Several batches' sources first, then their bands.
-    const int64_t slab = std::max<int64_t>(1, kSlab / (batch * size * p.G)), most = std::min(slab, batches) * batch;
+    const int64_t slab = std::min(batches, there ? batches : std::max<int64_t>(1, kSlab / (batch * size * p.G)));
     const int64_t per = std::max<int64_t>(1, 32768 / p.pad.channel()), pieces = (p.Ks + per - 1) / per;
-    Scratch<T> padded(in_place(0, p.N, 0) ? 0 : most * p.G * size);
+    Scratch<T> padded(there ? 0 : slab * batch * p.G * size);
     for (int64_t b0 = 0; b0 < batches; b0 += slab) {
       const int64_t b1 = std::min(batches, b0 + slab), n0 = b0 * batch, n1 = std::min(p.N, b1 * batch);
-      auto batch_of = [&](int64_t n) { return n / batch * batch; };
-      auto there = [&](int64_t first, int64_t g) { return in_place(first, std::min(batch, p.N - first), g); };
-      parallel_for((n1 - n0) * p.G * pieces, [&](int64_t job) {
-        const int64_t i = job / pieces, c = job % pieces * per, n = n0 + i / p.G;
-        if (!there(batch_of(n), i % p.G))
-          p.pad.fill(source(n, i % p.G) + c * p.src_plane, std::min(per, p.Ks - c), padded + i * size + c * p.pad.channel());
+      parallel_for(there ? 0 : (n1 - n0) * p.G * pieces, [&](int64_t job) {
+        const int64_t i = job / pieces, c = job % pieces * per;
+        p.pad.fill(source(n0, i) + c * p.src_plane, std::min(per, p.Ks - c), padded + i * size + c * p.pad.channel());
       });
       parallel_for((b1 - b0) * p.G * bands * cuts, [&](int64_t job) {
         const int64_t cut = job % cuts, y0 = job / cuts % bands * lines, g = job / cuts / bands % p.G;
         const int64_t first = (b0 + job / cuts / bands / p.G) * batch;
-        const bool own = there(first, g);
-        images(first, std::min(batch, p.N - first), g, own ? source(first, g) : padded + ((first - n0) * p.G + g) * size,
-               p.G * (own ? p.Ks * p.src_plane : size), y0, std::min(height, y0 + lines), panels() * cut / cuts,
+        images(first, std::min(batch, p.N - first), g, there ? source(first, g) : padded + ((first - n0) * p.G + g) * size,
+               p.G * (there ? p.Ks * p.src_plane : size), y0, std::min(height, y0 + lines), panels() * cut / cuts,
                panels() * (cut + 1) / cuts);
       });
     }
@@ -137,9 +133,6 @@ struct LaneProducts {
 
  private:
   const T* source(int64_t n, int64_t g) const { return p.src + (n * p.G + g) * p.Ks * p.src_plane; }
-  bool in_place(int64_t n0, int64_t count, int64_t g) const {
-    return p.pad.in_place((p.N - n0 - count + 1) * p.G * p.Ks - g * p.Ks, p.Ks);
-  }
 
   int64_t images_together(int64_t size) const {
     const int64_t room = kSourceBytes / static_cast<int64_t>(sizeof(T)) / size;

@@ -5,6 +5,7 @@
 // groups, and the groups' sums are added in order.
 #include "conv_depthwise.h"
 #include "conv_geometry.h"
+#include "conv_whole.h"
 #include "winograd_weight.h"
 
 #include <type_traits>
@@ -126,10 +127,6 @@ struct WeightGradient {
   bool narrow() const {                       // fewer vectors along rows than in channels, with some to spare
     return q.out[0] * q.out[1] * pitch() * q.Og() * 5 <= q.out_pixels() * lanes() * 4;
   }
-  const T* source(int64_t n, int64_t group, int64_t c0, int64_t c1, T* padded) const {
-    const int64_t first = (n * q.G + group) * q.Cg() + c0;
-    return pad.view(x + first * q.in_pixels(), q.N * q.C - first, c1 - c0, padded);
-  }
   const T* gradient(int64_t n, int64_t group) const { return g + (n * q.G + group) * q.Og() * q.out_pixels(); }
 
   // Images [n0, n1), channels [c0, c1) of group `group` into out (O, Cg, taps).
@@ -144,7 +141,8 @@ struct WeightGradient {
     Scratch<T> padded((c1 - c0) * pad.channel() + kSlack), part(Og * K * L), rows_of_g(Og * plane);
     std::fill(part.p, part.p + Og * K * L, T(0));
     for (int64_t n = n0; n < n1; ++n) {
-      const T *image = source(n, group, c0, c1, padded), *gn = gradient(n, group);
+      const int64_t first = (n * q.G + group) * q.Cg() + c0;
+      const T *image = pad.view(x + first * q.in_pixels(), q.N * q.C - first, c1 - c0, padded), *gn = gradient(n, group);
       for (int64_t row = 0; row < Og * rows; ++row) {
         copy_run(rows_of_g + row * pitch(), gn + row * W, W);
         set_run(rows_of_g + row * pitch() + W, T(0), pitch() - W);
@@ -183,22 +181,22 @@ struct WeightGradient {
   // Small images several at a time, so that sums stay in registers for many pixels.
   void products(int64_t n0, int64_t n1, int64_t group, int64_t c0, int64_t c1, T* out) const {
     const int64_t taps = q.taps(), K = (c1 - c0) * taps, Og = q.Og(), pixels = q.out_pixels(), wide = lanes();
-    const int64_t size = (c1 - c0) * pad.channel() + kSlack, batch = std::clamp<int64_t>(kPixelBlock / pixels, 1, n1 - n0);
+    const bool there = pad.as_is();
+    const int64_t size = (c1 - c0) * pad.channel(), batch = std::clamp<int64_t>(kPixelBlock / pixels, 1, n1 - n0);
     const int64_t tiles = (K + kWeightRows - 1) / kWeightRows, height = (K + tiles - 1) / tiles;   // evened out
     const int64_t block = std::min(kPixelBlock, batch * pixels);
-    Scratch<T> padded(batch * size), part(K * wide), panel(block * NR);
+    Scratch<T> padded(there ? 0 : batch * size), part(K * wide), panel(block * NR);
     Scratch<int64_t> at(batch * pixels);
     Pixels all = px;
-    all.image_read = size;
+    all.image_read = there ? q.C * q.in_pixels() : size;
     for (int64_t row = 0; row < batch * px.n[0] * px.n[1]; ++row)
       for (int64_t i = 0, first = all.source(row); i < px.n[2]; ++i) at[row * px.n[2] + i] = first + i * px.step;
     std::fill(part.p, part.p + K * wide, T(0));
     for (int64_t n = n0; n < n1; n += batch) {
       const int64_t count = std::min(batch, n1 - n);
-      const T* images = count == 1 ? source(n, group, c0, c1, padded) : padded.p;
-      if (count > 1)
-        for (int64_t i = 0; i < count; ++i)
-          pad.fill(x + (((n + i) * q.G + group) * q.Cg() + c0) * q.in_pixels(), c1 - c0, padded + i * size);
+      const T* first = x + ((n * q.G + group) * q.Cg() + c0) * q.in_pixels();
+      for (int64_t i = 0; i < count && !there; ++i) pad.fill(first + i * q.C * q.in_pixels(), c1 - c0, padded + i * size);
+      const T* images = there ? first : padded.p;
       for (int64_t j = 0; j < count * pixels; j += block) {
         const int64_t end = std::min(count * pixels, j + block);
         for (int64_t o = 0; o < wide; o += NR) {
@@ -241,6 +239,7 @@ void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
     std::fill(w, w + size, T(0));
     return;
   }
+  if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.weight(x, g, w);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).weight(x, g, w);
     if (winograd_weight<3>(q, x, g, w) || winograd_weight<5>(q, x, g, w)) return;
