@@ -197,7 +197,7 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   p.src_plane = q.in_pixels(), p.dst_plane = q.out_pixels();
   p.width = q.out[2];
   p.lanes = better_in_lanes<T>(p.M, q.Cg() * q.taps());
-  p.pad = p.lanes ? plain_input<T>(q, q.stride[2] <= 2 ? 1 : q.stride[2]) : padded_input<T>(q);
+  p.pad = p.lanes ? plain_input<T>(q, q.stride[2] <= 2 || q.k[2] <= q.stride[2] ? 1 : q.stride[2]) : padded_input<T>(q);
   p.unpacked = !p.lanes && better_direct<T>(p.M, q.out[1], q.out[2], p.pad.pitch(), q.N * q.G);
   Phase<T> f;
   f.px = output_pixels(q, p.pad);

@@ -147,10 +147,10 @@ struct LaneProducts {
   void images(int64_t n0, int64_t count, int64_t g, const T* source, int64_t apart, int64_t y0, int64_t y1, int64_t p0,
               int64_t p1) const {
     const int64_t pixels = (y1 - y0) * p.width;
-    int64_t most = 0, rest = 0;               // rows of a phase; pixels of a row, for rows of a tile beyond the last
+    int64_t most = 0, rest = 0;               // rows of a phase, of single pixels if these are far apart; pixels of a row, for rows of a tile beyond the last
     for (int64_t i = 0; i < p.nphases; ++i) {
       const Pixels& px = p.phases[i].px;
-      most = std::max(most, px.n[0] * px.n[1]);
+      most = std::max(most, px.n[0] * px.n[1] * (px.step > 2 ? px.n[2] : 1));
       rest = std::max(rest, px.n[2] * px.write[2]);
     }
     Scratch<T> out((count * pixels + rest) * 2 * L);
@@ -168,8 +168,10 @@ struct LaneProducts {
           for (int64_t row = 0; row < px.n[0] * px.n[1]; ++row) {
             const int64_t at = px.target(row) - y0 * p.width;
             if (at < 0 || at >= pixels) continue;
-            from[rows] = source + n * apart + px.source(row);
-            to[rows++] = out + (n * pixels + at) * lanes;
+            for (int64_t x = 0; x < (px.step > 2 ? px.n[2] : 1); ++x) {
+              from[rows] = source + n * apart + px.source(row) + x * px.step;
+              to[rows++] = out + (n * pixels + at + x * px.write[2]) * lanes;
+            }
           }
         const T* w = f.weights + g * weight_size(p.M, f.K) + m * f.K;
         T* unused = out + count * pixels * lanes;
@@ -186,7 +188,7 @@ struct LaneProducts {
   template <int STEP, int VECS>
   void tiles(const Phase<T>& f, const T* w, const T* bias, int64_t rows, const T* const* from, T* const* to, T* unused) const {
     constexpr int64_t lanes = VECS * L;
-    const int64_t W = f.px.n[2], step = f.px.write[2] * lanes;
+    const int64_t W = f.px.step > 2 ? 1 : f.px.n[2], step = f.px.write[2] * lanes;
     for (int64_t k0 = 0; k0 == 0 || k0 < f.K; k0 += kBlock, bias = nullptr) {
       const int64_t kc = std::min(kBlock, f.K - k0);
       const T* b = w + k0 * lanes;
