@@ -73,7 +73,8 @@ struct Products : Operands<T> {
         for (int64_t f = 0; f < nphases; ++f) {
           const int64_t total = phases[f].px.total(), step = block();
           for (int64_t j = 0; j < total; j += step)
-            rows(phases[f], phases[f].px, i / G, i % G, image, 0, PanelShape(M, phases[f].K).panels, j, std::min(total, j + step));
+            rows(phases[f], phases[f].px, i / G, i % G, image, 0, PanelShape(M, phases[f].K).panels, j,
+                 std::min(total, j + step));
         }
       }
     });
@@ -197,7 +198,8 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   p.src_plane = q.in_pixels(), p.dst_plane = q.out_pixels();
   p.width = q.out[2];
   p.lanes = better_in_lanes<T>(p.M, q.Cg() * q.taps());
-  p.pad = p.lanes ? plain_input<T>(q, q.stride[2] <= 2 || q.k[2] <= q.stride[2] ? 1 : q.stride[2]) : padded_input<T>(q);
+  const bool plain = q.stride[2] <= 2 || q.k[2] <= q.stride[2];       // pixels that a row of a tile reads, or single ones
+  p.pad = p.lanes ? plain_input<T>(q, plain ? 1 : q.stride[2]) : padded_input<T>(q);
   p.unpacked = !p.lanes && better_direct<T>(p.M, q.out[1], q.out[2], p.pad.pitch(), q.N * q.G);
   Phase<T> f;
   f.px = output_pixels(q, p.pad);
@@ -272,8 +274,8 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
     p.pad.full[d] = (q.in[d] - 1 + q.pad[d]) / q.stride[d] + lead[d] + 1;
   }
   p.pad.steps[0] = p.pad.steps[1] = 1;
-  p.unpacked = !p.lanes && better_direct<T>(p.M, (q.in[1] + q.stride[1] - 1) / q.stride[1], (q.in[2] + q.stride[2] - 1) / q.stride[2],
-                                p.pad.pitch(), q.N * q.G);
+  p.unpacked = !p.lanes && better_direct<T>(p.M, (q.in[1] + q.stride[1] - 1) / q.stride[1],
+                                            (q.in[2] + q.stride[2] - 1) / q.stride[2], p.pad.pitch(), q.N * q.G);
   const int64_t all = q.taps();
   Scratch<Phase<T>> phases(q.stride[0] * q.stride[1] * q.stride[2]);
   Scratch<int64_t> offsets(p.Ks * all), from(p.Ks * all), taps(all);
@@ -307,7 +309,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
           f.offsets[f.taps++] = -(tz / q.stride[0] * p.pad.plane() + ty / q.stride[1] * p.pad.pitch() + tx / q.stride[2]);
         }
         f.K = p.Ks * f.taps;
-        if (f.taps == 0 && !p.lanes) {                    // no tap reaches these pixels
+        if (f.taps == 0 && !p.lanes) {        // no tap reaches these pixels
           --p.nphases;
           gaps = true;
           continue;

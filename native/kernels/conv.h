@@ -1,10 +1,10 @@
-// The engine of convolution: an implicit matrix product over a padded copy of one image.
+// The parts of convolution: geometry, padded copies of images, and products for few output channels.
 //
-// The image is copied once into a buffer with its zero borders, each row split into `stride` phases, so that
-// the input of every kernel tap is a contiguous run for neighbouring output pixels. A product row is then an
-// offset into that buffer (c * channel + tap), panels of 32 (16 for double) pixels are packed by plain vector copies,
-// and the micro-kernel of gemm.h does the rest. A transposed convolution is the same engine: one call per
-// phase of its stride, over the padded gradient.
+// The image is copied into a buffer with its zero borders, each row split into `stride` phases where vectors of pixels are read,
+// so that the input of every kernel tap is a contiguous run for neighbouring output pixels. A product row is then an offset into
+// that buffer (c * channel + tap). Most convolutions are done with channels in the lanes, see conv_lanes.h. Few channels leave
+// lanes empty: there panels of 32 (16 for double) pixels are packed by plain vector copies for the micro-kernel of gemm.h, or
+// read without packing. A transposed convolution is the same: one call per phase of its stride, over the padded gradient.
 #pragma once
 
 #include <algorithm>
@@ -374,7 +374,8 @@ inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_
 }
 
 template <class T, int CH>
-void direct_wide(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out, int64_t plane) {
+void direct_wide(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out,
+                 int64_t plane) {
   constexpr int R = kVectorBytes == 64 || CH <= 2 ? 4 : 2;
   for (int64_t z = 0; z < px.n[0]; ++z) {
     const T* s = src + px.source(z * px.n[1]);

@@ -1,8 +1,9 @@
 // Convolution with output channels in the vector lanes: a tile is a few pixels by two vectors of channels, and pixels are read as
 // broadcasts straight from the padded images.
 //
-// Nothing is packed but the weights, and neither the width of an image nor the stride of the result wastes lanes: a job's pixels
-// lie channels last in scratch memory, each phase of a transposed convolution at its own places, and are transposed on the way out.
+// Nothing is packed but the weights, and neither the width of an image nor the stride of the result wastes lanes: a job's results
+// lie channels last in scratch memory, each phase of a transposed convolution at its own places, and are transposed on the way
+// out.
 #pragma once
 
 #include "conv.h"
@@ -98,17 +99,19 @@ struct LaneProducts {
   void run() const {
     const int64_t size = p.Ks * p.pad.channel() + kSlack, width = p.width, height = p.dst_plane / width;
     // Small images together, large ones in bands of rows.
-    const int64_t batch = images_together(size), batches = (p.N + batch - 1) / batch, lines = std::clamp<int64_t>(kBand / width, 1, height);
+    const int64_t batch = images_together(size), batches = (p.N + batch - 1) / batch;
+    const int64_t lines = std::clamp<int64_t>(kBand / width, 1, height);
     const int64_t bands = (height + lines - 1) / lines, items = batches * p.G, parts = (kJobs + items - 1) / items;
     const int64_t cuts = bands >= parts ? 1 : std::min(panels(), (parts + bands - 1) / bands);
     const bool there = p.pad.as_is();         // sources are read where they are
-    if (bands * cuts == 1) {
+    if (items >= kJobs || bands * cuts == 1) {
       return parallel_for(items, [&](int64_t job) {
         const int64_t n0 = job / p.G * batch, count = std::min(batch, p.N - n0), g = job % p.G;
-        if (there) return images(n0, count, g, source(n0, g), p.G * p.Ks * p.src_plane, 0, height, 0, panels());
-        Scratch<T> padded(batch * size);
-        for (int64_t i = 0; i < count; ++i) p.pad.fill(source(n0 + i, g), p.Ks, padded + i * size);
-        images(n0, count, g, padded, size, 0, height, 0, panels());
+        Scratch<T> padded(there ? 0 : batch * size);
+        for (int64_t i = 0; i < count && !there; ++i) p.pad.fill(source(n0 + i, g), p.Ks, padded + i * size);
+        for (int64_t y = 0; y < height; y += lines)
+          images(n0, count, g, there ? source(n0, g) : padded.p, there ? p.G * p.Ks * p.src_plane : size, y,
+                 std::min(height, y + lines), 0, panels());
       });
     }
     // Several batches' sources first, then their bands.
@@ -147,7 +150,8 @@ struct LaneProducts {
   void images(int64_t n0, int64_t count, int64_t g, const T* source, int64_t apart, int64_t y0, int64_t y1, int64_t p0,
               int64_t p1) const {
     const int64_t pixels = (y1 - y0) * p.width;
-    int64_t most = 0, rest = 0;               // rows of a phase, of single pixels if these are far apart; pixels of a row, for rows of a tile beyond the last
+    // Rows of a phase, of single pixels if these are far apart; what a row of a tile beyond the last may write.
+    int64_t most = 0, rest = 0;
     for (int64_t i = 0; i < p.nphases; ++i) {
       const Pixels& px = p.phases[i].px;
       most = std::max(most, px.n[0] * px.n[1] * (px.step > 2 ? px.n[2] : 1));
@@ -175,13 +179,14 @@ struct LaneProducts {
           }
         const T* w = f.weights + g * weight_size(p.M, f.K) + m * f.K;
         T* unused = out + count * pixels * lanes;
-        const bool two = vecs(panel) == 2;
-        if (px.step == 2) (this->*(two ? &LaneProducts::tiles<2, 2> : &LaneProducts::tiles<2, 1>))(f, w, bias, rows, from, to, unused);
-        else (this->*(two ? &LaneProducts::tiles<1, 2> : &LaneProducts::tiles<1, 1>))(f, w, bias, rows, from, to, unused);
+        auto run = vecs(panel) == 2 ? &LaneProducts::tiles<1, 2> : &LaneProducts::tiles<1, 1>;
+        if (px.step == 2) run = vecs(panel) == 2 ? &LaneProducts::tiles<2, 2> : &LaneProducts::tiles<2, 1>;
+        (this->*run)(f, w, bias, rows, from, to, unused);
       }
-      for (int64_t n = 0; n < count; ++n)
-        channels_first<T>(out + n * pixels * lanes, pixels, p.M - m, p.dst + (((n0 + n) * p.G + g) * p.M + m) * p.dst_plane + y0 * p.width,
-                          p.dst_plane, lanes);
+      for (int64_t n = 0; n < count; ++n) {
+        T* dst = p.dst + (((n0 + n) * p.G + g) * p.M + m) * p.dst_plane + y0 * p.width;
+        channels_first<T>(out + n * pixels * lanes, pixels, p.M - m, dst, p.dst_plane, lanes);
+      }
     }
   }
 
