@@ -39,37 +39,86 @@ void transpose_rows(const T* s, int64_t pitch, int64_t n, int64_t rows, int64_t 
   }
 }
 
+template <class T>
+constexpr bool kSquares = std::is_same_v<T, float> && Simd<T>::lanes == 16;      // transpose16 stays in registers
+
+// out[a][b] = in[b][a] for 16 x 16 floats: blocks of 8, 4, 2 and 1 are exchanged.
+inline void transpose16(float* out, int64_t out_stride, const float* in, int64_t in_stride) {
+  typedef float V __attribute__((vector_size(64)));
+  typedef int32_t I __attribute__((vector_size(64)));
+  V r[16];
+  for (int i = 0; i < 16; ++i) std::memcpy(&r[i], in + i * in_stride, sizeof(V));
+  auto exchange = [&](auto size) {
+    constexpr int S = decltype(size)::value;
+    I low, high;
+    for (int j = 0; j < 16; ++j) {
+      low[j] = j & S ? 16 + j - S : j;
+      high[j] = j & S ? 16 + j : j + S;
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      if (i & S) continue;
+      const V a = r[i], b = r[i + S];
+      r[i] = __builtin_shuffle(a, b, low);
+      r[i + S] = __builtin_shuffle(a, b, high);
+    }
+  };
+  exchange(std::integral_constant<int, 8>{});
+  exchange(std::integral_constant<int, 4>{});
+  exchange(std::integral_constant<int, 2>{});
+  exchange(std::integral_constant<int, 1>{});
+  for (int i = 0; i < 16; ++i) std::memcpy(out + i * out_stride, &r[i], sizeof(V));
+}
+
 // out[p * lanes + c] = s[c * pitch + p] for p < n; zero for c >= channels. `lanes`: of one vector or more.
 template <class T>
 void channels_last(const T* s, int64_t pitch, int64_t n, int64_t channels, T* out, int64_t lanes = Simd<T>::lanes) {
   int64_t p = 0;
   if constexpr (Simd<T>::lanes >= 8) {
-    if (channels >= lanes)
+    if (channels >= lanes) {
+      if constexpr (kSquares<T>)
+        for (; p + 16 <= n; p += 16)
+          for (int64_t c = 0; c < lanes; c += 16) transpose16(out + p * lanes + c, lanes, s + c * pitch + p, pitch);
       for (; p + 8 <= n; p += 8)
         for (int64_t c = 0; c < lanes; c += 8) transpose8(out + p * lanes + c, lanes, s + c * pitch + p, pitch);
+    }
   }
   if (p < n) transpose_rows<T>(s + p, pitch, n - p, std::min(channels, lanes), lanes, out + p * lanes);
 }
 
-// out[c * pitch + p] = s[p * L + c] for p < n and c < channels.
+// out[c * pitch + p] = s[p * lanes + c] for p < n and c < channels.
 template <class T>
-void channels_first(const T* s, int64_t n, int64_t channels, T* out, int64_t pitch) {
-  constexpr int64_t L = Simd<T>::lanes;
-  channels = std::min(channels, L);
+void channels_first(const T* s, int64_t n, int64_t channels, T* out, int64_t pitch, int64_t lanes = Simd<T>::lanes) {
+  channels = std::min(channels, lanes);
+  const int64_t eights = Simd<T>::lanes >= 8 ? channels / 8 * 8 : 0;
   int64_t p = 0;
-  if constexpr (L >= 8) {
-    if (channels == L)
-      for (; p + 8 <= n; p += 8)
-        for (int64_t c = 0; c < L; c += 8) transpose8(out + c * pitch + p, pitch, s + p * L + c, L);
-  }
-  for (; p + 4 <= n; p += 4)
-    for (int64_t c = 0; c < channels; c += 4) {
-      T block[16];
-      transpose_rows<T>(s + p * L + c, L, 4, 4, 4, block);
-      for (int64_t i = c; i < std::min(c + 4, channels); ++i) std::memcpy(out + i * pitch + p, block + 4 * (i - c), 4 * sizeof(T));
+  for (; p + 16 <= n; p += 16) {              // a whole cache line of each channel: their lines may fall on each other
+    int64_t c = 0;
+    if constexpr (kSquares<T>)
+      for (; c + 16 <= eights; c += 16) transpose16(out + c * pitch + p, pitch, s + p * lanes + c, lanes);
+    for (; c < eights; c += 8) {
+      transpose8(out + c * pitch + p, pitch, s + p * lanes + c, lanes);
+      transpose8(out + c * pitch + p + 8, pitch, s + (p + 8) * lanes + c, lanes);
     }
-  for (; p < n; ++p)
-    for (int64_t c = 0; c < channels; ++c) out[c * pitch + p] = s[p * L + c];
+  }
+  for (; p + 8 <= n; p += 8)
+    for (int64_t c = 0; c < eights; c += 8) transpose8(out + c * pitch + p, pitch, s + p * lanes + c, lanes);
+  const int64_t done = p;
+  auto rest = [&](int64_t first) {
+    for (; p + 4 <= n; p += 4)
+      for (int64_t c = first; c < channels; c += 4) {
+        T block[16];
+        transpose_rows<T>(s + p * lanes + c, lanes, 4, 4, 4, block);
+        for (int64_t i = c; i < std::min(c + 4, channels); ++i)
+          std::memcpy(out + i * pitch + p, block + 4 * (i - c), 4 * sizeof(T));
+      }
+    for (; p < n; ++p)
+      for (int64_t c = first; c < channels; ++c) out[c * pitch + p] = s[p * lanes + c];
+  };
+  rest(0);
+  p = 0;
+  n = done;
+  if (eights < channels) rest(eights);
 }
 
 }  // namespace

@@ -7,6 +7,8 @@
 // Numbers: stride, pad, dil (one per spatial dimension), groups, then the spatial size of the result.
 #include "conv_depthwise.h"
 #include "conv_geometry.h"
+#include "conv_lanes.h"
+#include "conv_whole.h"
 #include "winograd_conv.h"
 
 namespace rl {
@@ -17,30 +19,19 @@ constexpr int64_t kMinJobs = 16;              // wanted, so that any number of t
 
 // ---- products over images ---------------------------------------------------------------------------------
 
-// One phase: a set of taps, the pixels they make, and their weights for every group.
 template <class T>
-struct Phase {
-  Pixels px;
-  int64_t taps, K;
-  int64_t* offsets;                           // (K) into the padded source
-  T* weights;                                 // per group: packed panels, or (rows, K) when direct
-};
+struct Products : Operands<T> {
+  using Operands<T>::N, Operands<T>::G, Operands<T>::Ks, Operands<T>::M, Operands<T>::src, Operands<T>::dst, Operands<T>::pad;
+  using Operands<T>::src_plane, Operands<T>::dst_plane, Operands<T>::bias, Operands<T>::phases, Operands<T>::nphases;
 
-template <class T>
-struct Products {
-  int64_t N, G, Ks, M;                        // images, groups, source channels and result rows per group
-  const T* src;
-  T* dst;
-  Padded<T> pad;
-  int64_t src_plane, dst_plane;               // pixels per channel
-  const T* bias;                              // (G * M) or null
-  Phase<T>* phases;
-  int64_t nphases;
-
+  bool lanes;                                 // see better_in_lanes
   bool unpacked;                              // see better_direct
 
   bool is_direct() const { return unpacked; }
-  int64_t weight_size(const Phase<T>& f) const { return is_direct() ? M * f.K : PanelShape(M, f.K).size(); }
+  int64_t weight_size(const Phase<T>& f) const {
+    if (lanes) return LaneProducts<T>::weight_size(M, f.K);
+    return is_direct() ? M * f.K : PanelShape(M, f.K).size();
+  }
 
   // Row panels [p0, p1) and pixels [j0, j1) of image n (the first, if `px` holds several), group g.
   void rows(const Phase<T>& f, const Pixels& px, int64_t n, int64_t g, const T* padded, int64_t p0, int64_t p1,
@@ -52,6 +43,7 @@ struct Products {
   }
 
   void run() const {
+    if (lanes) return LaneProducts<T>{*this}.run();
     int64_t work = 0, largest = 0;
     for (int64_t i = 0; i < nphases; ++i) {
       work += phases[i].px.image() * phases[i].K;
@@ -81,7 +73,8 @@ struct Products {
         for (int64_t f = 0; f < nphases; ++f) {
           const int64_t total = phases[f].px.total(), step = block();
           for (int64_t j = 0; j < total; j += step)
-            rows(phases[f], phases[f].px, i / G, i % G, image, 0, PanelShape(M, phases[f].K).panels, j, std::min(total, j + step));
+            rows(phases[f], phases[f].px, i / G, i % G, image, 0, PanelShape(M, phases[f].K).panels, j,
+                 std::min(total, j + step));
         }
       }
     });
@@ -157,6 +150,13 @@ struct Products {
   }
 };
 
+// Whether a product of M rows is better done with channels in the lanes.
+template <class T>
+bool better_in_lanes(int64_t M, int64_t K) {
+  constexpr int64_t L = Simd<T>::lanes;
+  return M * 4 >= (M + L - 1) / L * L * 3 && K >= 48;
+}
+
 // Weights into every group's place of one phase: element (row, k) of group g is w[g * group + row * step + (from ? from[k] : k)].
 template <class T>
 void pack_phase(const Products<T>& p, const Phase<T>& f, const T* w, int64_t group, int64_t step, const int64_t* from) {
@@ -187,6 +187,7 @@ bool winograd_forward(const ConvGeometry& q, const float* x, const float* w, con
 template <class T>
 void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   if (q.N == 0 || q.O == 0 || q.out_pixels() == 0) return;
+  if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.forward(x, w, b, y);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).forward(x, w, b, y);
     if (winograd_forward<3>(q, x, w, b, y) || winograd_forward<5>(q, x, w, b, y)) return;
@@ -195,8 +196,11 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   p.N = q.N, p.G = q.G, p.Ks = q.Cg(), p.M = q.Og();
   p.src = x, p.dst = y, p.bias = b;
   p.src_plane = q.in_pixels(), p.dst_plane = q.out_pixels();
-  p.pad = padded_input<T>(q);
-  p.unpacked = better_direct<T>(p.M, q.out[1], q.out[2], p.pad.pitch(), q.N * q.G);
+  p.width = q.out[2];
+  p.lanes = better_in_lanes<T>(p.M, q.Cg() * q.taps());
+  const bool plain = q.stride[2] <= 2 || q.k[2] <= q.stride[2];       // pixels that a row of a tile reads, or single ones
+  p.pad = p.lanes ? plain_input<T>(q, plain ? 1 : q.stride[2]) : padded_input<T>(q);
+  p.unpacked = !p.lanes && better_direct<T>(p.M, q.out[1], q.out[2], p.pad.pitch(), q.N * q.G);
   Phase<T> f;
   f.px = output_pixels(q, p.pad);
   f.taps = q.taps();
@@ -206,9 +210,11 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   f.offsets = offsets;
   Scratch<T> weights(q.G * p.weight_size(f));
   f.weights = weights;
-  pack_phase(p, f, w, p.M * f.K, f.K, nullptr);
+  f.tap = nullptr;
   p.phases = &f;
   p.nphases = 1;
+  if (p.lanes) LaneProducts<T>{p}.pack(w, p.M * f.K, f.K, 1, f.K, f.K);
+  else pack_phase(p, f, w, p.M * f.K, f.K, nullptr);
   p.run();
 }
 
@@ -249,6 +255,7 @@ bool winograd_transpose(const ConvGeometry& q, const float* g, const float* w, c
 template <class T>
 void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) {
   if (q.N == 0 || q.C == 0 || q.in_pixels() == 0) return;
+  if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.transpose(g, w, b, x);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).transpose(g, w, b, x);
     if (winograd_transpose<3>(q, g, w, b, x) || winograd_transpose<5>(q, g, w, b, x)) return;
@@ -257,6 +264,8 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
   p.N = q.N, p.G = q.G, p.Ks = q.Og(), p.M = q.Cg();
   p.src = g, p.dst = x, p.bias = b;
   p.src_plane = q.out_pixels(), p.dst_plane = q.in_pixels();
+  p.width = q.in[2];
+  p.lanes = better_in_lanes<T>(p.M, p.Ks * q.taps() / (q.stride[0] * q.stride[1] * q.stride[2]));
   int64_t lead[3];
   for (int d = 0; d < 3; ++d) {
     lead[d] = (q.k[d] - 1) * q.dil[d] / q.stride[d];
@@ -265,13 +274,14 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
     p.pad.full[d] = (q.in[d] - 1 + q.pad[d]) / q.stride[d] + lead[d] + 1;
   }
   p.pad.steps[0] = p.pad.steps[1] = 1;
-  p.unpacked = better_direct<T>(p.M, (q.in[1] + q.stride[1] - 1) / q.stride[1], (q.in[2] + q.stride[2] - 1) / q.stride[2],
-                                p.pad.pitch(), q.N * q.G);
+  p.unpacked = !p.lanes && better_direct<T>(p.M, (q.in[1] + q.stride[1] - 1) / q.stride[1],
+                                            (q.in[2] + q.stride[2] - 1) / q.stride[2], p.pad.pitch(), q.N * q.G);
   const int64_t all = q.taps();
   Scratch<Phase<T>> phases(q.stride[0] * q.stride[1] * q.stride[2]);
   Scratch<int64_t> offsets(p.Ks * all), from(p.Ks * all), taps(all);
-  Scratch<T> weights(q.G * p.Ks * all * (2 * p.M + kMR));
+  Scratch<T> weights(q.G * p.Ks * all * (2 * p.M + 2 * Simd<T>::lanes + kMR));
   int64_t* next_offset = offsets;
+  int64_t* next_tap = taps;
   T* next_weight = weights;
   p.nphases = 0;
   bool gaps = false;
@@ -291,24 +301,26 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
         f.px.write_base = (z.first * q.in[1] + y.first) * q.in[2] + v.first;
         f.taps = 0;
         f.offsets = next_offset;
+        f.tap = next_tap;
         for (int64_t t = 0; t < all; ++t) {
           const int64_t tz = t / (q.k[1] * q.k[2]) * q.dil[0], ty = t / q.k[2] % q.k[1] * q.dil[1], tx = t % q.k[2] * q.dil[2];
           if (tz % q.stride[0] != rz || ty % q.stride[1] != ry || tx % q.stride[2] != rx) continue;
-          taps[f.taps] = t;
+          *next_tap++ = t;
           f.offsets[f.taps++] = -(tz / q.stride[0] * p.pad.plane() + ty / q.stride[1] * p.pad.pitch() + tx / q.stride[2]);
         }
-        if (f.taps == 0) {                    // no tap reaches these pixels
+        f.K = p.Ks * f.taps;
+        if (f.taps == 0 && !p.lanes) {        // no tap reaches these pixels
           --p.nphases;
           gaps = true;
           continue;
         }
         for (int64_t o = 1; o < p.Ks; ++o)
           for (int64_t t = 0; t < f.taps; ++t) f.offsets[o * f.taps + t] = f.offsets[t] + o * p.pad.channel();
-        f.K = p.Ks * f.taps;
         next_offset += f.K;
         f.weights = next_weight;
         next_weight += q.G * p.weight_size(f);
-        for (int64_t k = 0; k < f.K; ++k) from[k] = k / f.taps * p.M * all + taps[k % f.taps];
+        if (p.lanes) continue;
+        for (int64_t k = 0; k < f.K; ++k) from[k] = k / f.taps * p.M * all + f.tap[k % f.taps];
         pack_phase(p, f, w, p.Ks * p.M * all, all, from);
       }
   if (gaps) {
@@ -319,6 +331,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
     });
   }
   p.phases = phases;
+  if (p.lanes) LaneProducts<T>{p}.pack(w, p.Ks * p.M * all, all, p.Ks, p.M * all, all);
   p.run();
 }
 

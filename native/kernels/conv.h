@@ -1,10 +1,10 @@
-// The engine of convolution: an implicit matrix product over a padded copy of one image.
+// The parts of convolution: geometry, padded copies of images, and products for few output channels.
 //
-// The image is copied once into a buffer with its zero borders, each row split into `stride` phases, so that
-// the input of every kernel tap is a contiguous run for neighbouring output pixels. A product row is then an
-// offset into that buffer (c * channel + tap), panels of 32 (16 for double) pixels are packed by plain vector copies,
-// and the micro-kernel of gemm.h does the rest. A transposed convolution is the same engine: one call per
-// phase of its stride, over the padded gradient.
+// The image is copied into a buffer with its zero borders, each row split into `stride` phases where vectors of pixels are read,
+// so that the input of every kernel tap is a contiguous run for neighbouring output pixels. A product row is then an offset into
+// that buffer (c * channel + tap). Most convolutions are done with channels in the lanes, see conv_lanes.h. Few channels leave
+// lanes empty: there panels of 32 (16 for double) pixels are packed by plain vector copies for the micro-kernel of gemm.h, or
+// read without packing. A transposed convolution is the same: one call per phase of its stride, over the padded gradient.
 #pragma once
 
 #include <algorithm>
@@ -81,7 +81,29 @@ struct Padded {
     }
   }
 
+  // Rows without phases: the zeros after a row are one vector, whose end the next rows write over.
+  void fill_plain(const T* src, int64_t channels, T* dst) const {
+    constexpr int64_t L = Simd<T>::lanes;
+    const int64_t per = full[2], left = std::min(front[2], per), width = std::max<int64_t>(0, std::min(size[2], per - left));
+    const int64_t gap = per - width;
+    const T* end = dst + channels * channel();
+    set_run(dst, T(0), left);
+    for (int64_t c = 0; c < channels; ++c, src += size[0] * size[1] * size[2])
+      for (int64_t z = -front[0]; z < full[0] - front[0]; ++z)
+        for (int64_t y = -front[1]; y < full[1] - front[1]; ++y, dst += per) {
+          if (z < 0 || z >= size[0] || y < 0 || y >= size[1]) {
+            set_run(dst + left, T(0), std::min<int64_t>(per, end - dst - left));
+            continue;
+          }
+          copy_run(dst + left, src + (z * size[1] + y) * size[2], width);
+          T* zeros = dst + left + width;
+          if (gap <= L && end - zeros >= L) Simd<T>::store(zeros, typename Simd<T>::vec{});
+          else set_run(zeros, T(0), std::min<int64_t>(gap, end - zeros));
+        }
+  }
+
   void fill(const T* src, int64_t channels, T* dst) const {
+    if (steps[0] == 1 && steps[1] == 1) return fill_plain(src, channels, dst);
     const int64_t per = pitch(), apart = phase();
     for (int64_t c = 0; c < channels; ++c, src += size[0] * size[1] * size[2]) {
       for (int64_t z = 0; z < full[0]; ++z, dst += plane()) {
@@ -101,13 +123,14 @@ struct Padded {
     }
   }
 
-  // The channels where they are if no border or phase is needed and enough others follow (`left` in all, these included) for
-  // vectors that run past the end; else a copy of them in dst.
-  bool in_place(int64_t left, int64_t channels) const {
+  bool as_is() const {                        // without borders and phases
     bool same = steps[0] == 1 && steps[1] == 1;
     for (int d = 0; d < 3; ++d) same = same && front[d] == 0 && full[d] == size[d];
-    return same && (left - channels) * channel() >= kSlack;
+    return same;
   }
+  // The channels where they are if no border or phase is needed and enough others follow (`left` in all, these included) for
+  // vectors that run past the end; else a copy of them in dst.
+  bool in_place(int64_t left, int64_t channels) const { return as_is() && (left - channels) * channel() >= kSlack; }
   const T* view(const T* src, int64_t left, int64_t channels, T* dst) const {
     if (in_place(left, channels)) return src;
     fill(src, channels, dst);
@@ -118,7 +141,8 @@ struct Padded {
 // The output pixels of one product and where the engine reads and writes them.
 struct Pixels {
   int64_t n[3];                               // depth, height, width
-  int64_t read[2];                            // steps in the padded source per depth, per height (1 per width)
+  int64_t read[2];                            // steps in the padded source per depth, per height
+  int64_t step = 1;                           // in the source, per width: 1 but for products with channels in the lanes
   int64_t base;                               // of pixel (0, 0, 0)
   int64_t write[3];                           // steps in the destination
   int64_t write_base;
@@ -135,6 +159,29 @@ struct Pixels {
     return write_base + z / n[0] * image_write + z % n[0] * write[0] + y * write[1];
   }
   bool dense() const { return write[2] == 1 && write[1] == n[2] && write[0] == n[1] * n[2]; }
+};
+
+// One phase: a set of taps, the pixels they make, and their weights for every group.
+template <class T>
+struct Phase {
+  Pixels px;
+  int64_t taps, K;
+  int64_t* offsets;                           // (K) into the padded source
+  const int64_t* tap;                         // (taps) their numbers, or null for all taps in order
+  T* weights;                                 // per group: packed panels, or (rows, K) when direct, or channels in lanes
+};
+
+// Products of every image and group: source, result and phases.
+template <class T>
+struct Operands {
+  int64_t N, G, Ks, M;                        // images, groups, source channels and result rows per group
+  const T* src;
+  T* dst;
+  Padded<T> pad;
+  int64_t src_plane, dst_plane, width;        // pixels per channel, and of a row of the result
+  const T* bias;                              // (G * M) or null
+  Phase<T>* phases;
+  int64_t nphases;
 };
 
 // Weights (rows x K) in the order the micro-kernel reads: K blocks, row panels, k, rows of the panel.
@@ -327,7 +374,8 @@ inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_
 }
 
 template <class T, int CH>
-void direct_wide(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out, int64_t plane) {
+void direct_wide(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out,
+                 int64_t plane) {
   constexpr int R = kVectorBytes == 64 || CH <= 2 ? 4 : 2;
   for (int64_t z = 0; z < px.n[0]; ++z) {
     const T* s = src + px.source(z * px.n[1]);

@@ -62,12 +62,23 @@ Padded<T> padded_input(const ConvGeometry& q) {
   return pad;
 }
 
+// For reading single pixels: rows are not split into phases if `phases` is 1, and images without borders stay where they are.
+template <class T>
+Padded<T> plain_input(const ConvGeometry& q, int64_t phases) {
+  Padded<T> pad = padded_input<T>(q);
+  pad.steps[0] = 1;
+  pad.steps[1] = phases;
+  if (phases == 1 && q.pad[0] + q.pad[1] + q.pad[2] == 0) std::copy_n(q.in, 3, pad.full);
+  return pad;
+}
+
 template <class T>
 Pixels output_pixels(const ConvGeometry& q, const Padded<T>& pad) {
   Pixels px;
   for (int d = 0; d < 3; ++d) px.n[d] = q.out[d];
   px.read[0] = q.stride[0] * pad.plane();
-  px.read[1] = pad.pitch();
+  px.read[1] = q.stride[1] / pad.steps[0] * pad.pitch();
+  px.step = q.stride[2] / pad.steps[1];
   px.base = px.write_base = 0;
   px.write[0] = q.out[1] * q.out[2];
   px.write[1] = q.out[2];

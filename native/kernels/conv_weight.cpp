@@ -5,6 +5,7 @@
 // groups, and the groups' sums are added in order.
 #include "conv_depthwise.h"
 #include "conv_geometry.h"
+#include "conv_whole.h"
 #include "winograd_weight.h"
 
 #include <type_traits>
@@ -13,31 +14,31 @@ namespace rl {
 namespace {
 
 constexpr int64_t kPixelBlock = 320;          // a panel of g stays in L1
+constexpr int kWeightRows = kVectorBytes == 64 ? 12 : kMR;   // their pointers stay in registers
 
-// acc[row][lane] += sum over the pixels of rows [r0, r1) of src[offsets[row] + pixel] * panel[pixel][lane].
+// acc[row][lane] += sum over pixels of src[offsets[row] + at[pixel]] * panel[pixel][lane].
 template <class T, int ROWS, int VECS>
-void weight_tile(int rows, const T* src, const int64_t* offsets, const Pixels& px, int64_t r0, int64_t r1, const T* panel,
-                 T* out, int64_t pitch) {
+void weight_tile(int rows, const T* src, const int64_t* offsets, const int64_t* at, int64_t pixels, const T* panel, T* out,
+                 int64_t pitch) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) return weight_tile<T, ROWS - 1, VECS>(rows, src, offsets, px, r0, r1, panel, out, pitch);
+    if (rows < ROWS) return weight_tile<T, ROWS - 1, VECS>(rows, src, offsets, at, pixels, panel, out, pitch);
   }
   using V = typename Simd<T>::vec;
   constexpr int L = Simd<T>::lanes;
   V c[ROWS][VECS];
   const T* a[ROWS];
-  for (int r = 0; r < ROWS; ++r)
+  for (int r = 0; r < ROWS; ++r) {
+    a[r] = src + offsets[r];
     for (int v = 0; v < VECS; ++v) c[r][v] = V{};
-  for (int64_t row = r0; row < r1; ++row) {
-    const T* s = src + px.source(row);
-    for (int r = 0; r < ROWS; ++r) a[r] = s + offsets[r];
-    for (int64_t x = 0; x < px.n[2]; ++x, panel += VECS * L) {
-      V b[VECS];
-      for (int v = 0; v < VECS; ++v) b[v] = Simd<T>::load(panel + v * L);
+  }
+  for (int64_t p = 0; p < pixels; ++p, panel += VECS * L) {
+    const int64_t x = at[p];
+    V b[VECS];
+    for (int v = 0; v < VECS; ++v) b[v] = Simd<T>::load(panel + v * L);
 #pragma GCC unroll 16
-      for (int r = 0; r < ROWS; ++r) {
-        V y = Simd<T>::all(a[r][x]);
-        for (int v = 0; v < VECS; ++v) c[r][v] += y * b[v];
-      }
+    for (int r = 0; r < ROWS; ++r) {
+      V y = Simd<T>::all(a[r][x]);
+      for (int v = 0; v < VECS; ++v) c[r][v] += y * b[v];
     }
   }
 #pragma GCC unroll 16
@@ -112,63 +113,112 @@ void weight_dots(int64_t outs, const T* src, const int64_t* offsets, int64_t K, 
 
 template <class T>
 struct WeightGradient {
+  static constexpr int64_t L = Simd<T>::lanes, NR = kNR<T>;
+
   const ConvGeometry& q;
   const T *x, *g;
   Padded<T> pad;
   Pixels px;
   const int64_t* offsets;                     // (Cg * taps)
+  const T* turned = nullptr;                  // g, pixels by lanes, see turn; null if each job does so for itself
 
-  // Adds images [n0, n1), channels [c0, c1) of group `group` into out (O, Cg, taps).
-  void add(int64_t n0, int64_t n1, int64_t group, int64_t c0, int64_t c1, T* out) const {
-    constexpr int L = Simd<T>::lanes, NR = kNR<T>;
-    const int64_t taps = q.taps(), K = (c1 - c0) * taps, Og = q.Og(), pixels = q.out_pixels();
-    const int64_t wide = (Og + L - 1) / L * L;
-    const int64_t image_rows = px.n[0] * px.n[1], pitch = (px.n[2] + L - 1) / L * L;
-    const bool narrow = image_rows * pitch * Og * 5 <= pixels * wide * 4;      // fewer vectors, with some to spare
-    const int64_t size = narrow ? Og * K * L : K * wide;
-    const int64_t height = PanelShape(K, 1).height;          // rows of a tile, evened out
-    Scratch<T> padded((c1 - c0) * pad.channel() + kSlack), part(size);
-    std::fill(part.p, part.p + size, T(0));
-    const int64_t per = std::max<int64_t>(1, kPixelBlock / std::max<int64_t>(1, px.n[2]));
-    Scratch<T> panel(per * px.n[2] * NR), rows_of_g(narrow ? Og * image_rows * pitch : 0);
+  int64_t lanes() const { return (q.Og() + L - 1) / L * L; }
+  int64_t pitch() const { return (q.out[2] + L - 1) / L * L; }          // of rows of g in weight_dots
+  bool narrow() const {                       // fewer vectors along rows than in channels, with some to spare
+    return q.out[0] * q.out[1] * pitch() * q.Og() * 5 <= q.out_pixels() * lanes() * 4;
+  }
+  const T* gradient(int64_t n, int64_t group) const { return g + (n * q.G + group) * q.Og() * q.out_pixels(); }
+
+  // Images [n0, n1), channels [c0, c1) of group `group` into out (O, Cg, taps).
+  void sum(int64_t n0, int64_t n1, int64_t group, int64_t c0, int64_t c1, T* out) const {
+    if (narrow()) dots(n0, n1, group, c0, c1, out);
+    else products(n0, n1, group, c0, c1, out);
+  }
+
+  void dots(int64_t n0, int64_t n1, int64_t group, int64_t c0, int64_t c1, T* out) const {
+    const int64_t taps = q.taps(), K = (c1 - c0) * taps, Og = q.Og(), W = px.n[2], rows = px.n[0] * px.n[1];
+    const int64_t plane = rows * pitch(), parts = (Og + kDotOuts - 1) / kDotOuts, most = (Og + parts - 1) / parts;
+    Scratch<T> padded((c1 - c0) * pad.channel() + kSlack), part(Og * K * L), rows_of_g(Og * plane);
+    std::fill(part.p, part.p + Og * K * L, T(0));
     for (int64_t n = n0; n < n1; ++n) {
       const int64_t first = (n * q.G + group) * q.Cg() + c0;
-      const T* image = pad.view(x + first * q.in_pixels(), q.N * q.C - first, c1 - c0, padded);
-      const T* gn = g + (n * q.G + group) * Og * pixels;
-      if (narrow) {
-        const int64_t W = px.n[2], plane = image_rows * pitch, parts = (Og + kDotOuts - 1) / kDotOuts, most = (Og + parts - 1) / parts;
-        for (int64_t row = 0; row < Og * image_rows; ++row) {
-          copy_run(rows_of_g + row * pitch, gn + row * W, W);
-          set_run(rows_of_g + row * pitch + W, T(0), pitch - W);
-        }
-        for (int64_t o = 0; o < Og; o += most)
-          weight_dots<T>(std::min(most, Og - o), image, offsets, K, px, rows_of_g + o * plane, pitch, plane, part + o * K * L);
-        continue;
+      const T *image = pad.view(x + first * q.in_pixels(), q.N * q.C - first, c1 - c0, padded), *gn = gradient(n, group);
+      for (int64_t row = 0; row < Og * rows; ++row) {
+        copy_run(rows_of_g + row * pitch(), gn + row * W, W);
+        set_run(rows_of_g + row * pitch() + W, T(0), pitch() - W);
       }
-      for (int64_t r0 = 0; r0 < image_rows; r0 += per) {
-        const int64_t r1 = std::min(image_rows, r0 + per), count = (r1 - r0) * px.n[2];
-        for (int64_t o = 0; o < wide; o += NR) {
-          const int64_t lanes = std::min<int64_t>(NR, wide - o);
-          channels_last<T>(gn + o * pixels + r0 * px.n[2], pixels, count, Og - o, panel, lanes);
-          for (int64_t k = 0; k < K; k += height) {
-            const int rows = static_cast<int>(std::min(height, K - k));
-            if (lanes == NR) weight_tile<T, kMR, 2>(rows, image, offsets + k, px, r0, r1, panel, part + k * wide + o, wide);
-            else weight_tile<T, kMR, 1>(rows, image, offsets + k, px, r0, r1, panel, part + k * wide + o, wide);
-          }
-        }
-      }
+      for (int64_t o = 0; o < Og; o += most)
+        weight_dots<T>(std::min(most, Og - o), image, offsets, K, px, rows_of_g + o * plane, pitch(), plane, part + o * K * L);
     }
     for (int64_t o = 0; o < Og; ++o) {
       T* to = out + ((group * Og + o) * q.Cg() + c0) * taps;
       for (int64_t k = 0; k < K; ++k) {
-        if (narrow) {
-          to[k] = T(0);
-          for (int64_t i = 0; i < L; ++i) to[k] += part[(o * K + k) * L + i];
-        } else {
-          to[k] = part[k * wide + o];
+        to[k] = T(0);
+        for (int64_t i = 0; i < L; ++i) to[k] += part[(o * K + k) * L + i];
+      }
+    }
+  }
+
+  // Pixels [j0, j1) of an image's channels from o on, channels in the lanes.
+  void turn(int64_t n, int64_t group, int64_t o, int64_t j0, int64_t j1, T* out) const {
+    const int64_t pixels = q.out_pixels();
+    channels_last<T>(gradient(n, group) + o * pixels + j0, pixels, j1 - j0, q.Og() - o, out, std::min(NR, lanes() - o));
+  }
+
+  // All of g; a panel's images follow each other.
+  void turn_all(T* out) const {
+    const int64_t panels = (lanes() + NR - 1) / NR, pixels = q.out_pixels(), per = std::max<int64_t>(1, 65536 / (pixels * NR));
+    const int64_t runs = (q.N + per - 1) / per;
+    parallel_for(q.G * panels * runs, [&](int64_t job) {
+      const int64_t n0 = job % runs * per, o = job / runs % panels * NR, group = job / runs / panels;
+      for (int64_t n = n0; n < std::min(q.N, n0 + per); ++n) turn(n, group, o, 0, pixels, out + turned_at(n, group, o));
+    });
+  }
+  int64_t turned_at(int64_t n, int64_t group, int64_t o) const {
+    return ((group * lanes() + o) * q.N + n * std::min(NR, lanes() - o)) * q.out_pixels();
+  }
+
+  // Small images several at a time, so that sums stay in registers for many pixels.
+  void products(int64_t n0, int64_t n1, int64_t group, int64_t c0, int64_t c1, T* out) const {
+    const int64_t taps = q.taps(), K = (c1 - c0) * taps, Og = q.Og(), pixels = q.out_pixels(), wide = lanes();
+    const bool there = pad.as_is();
+    const int64_t size = (c1 - c0) * pad.channel(), batch = std::clamp<int64_t>(kPixelBlock / pixels, 1, n1 - n0);
+    const int64_t tiles = (K + kWeightRows - 1) / kWeightRows, height = (K + tiles - 1) / tiles;   // evened out
+    const int64_t block = std::min(kPixelBlock, batch * pixels);
+    Scratch<T> padded(there ? 0 : batch * size), part(K * wide), panel(block * NR);
+    Scratch<int64_t> at(batch * pixels);
+    Pixels all = px;
+    all.image_read = there ? q.C * q.in_pixels() : size;
+    for (int64_t row = 0; row < batch * px.n[0] * px.n[1]; ++row)
+      for (int64_t i = 0, first = all.source(row); i < px.n[2]; ++i) at[row * px.n[2] + i] = first + i * px.step;
+    std::fill(part.p, part.p + K * wide, T(0));
+    for (int64_t n = n0; n < n1; n += batch) {
+      const int64_t count = std::min(batch, n1 - n);
+      const T* first = x + ((n * q.G + group) * q.Cg() + c0) * q.in_pixels();
+      for (int64_t i = 0; i < count && !there; ++i) pad.fill(first + i * q.C * q.in_pixels(), c1 - c0, padded + i * size);
+      const T* images = there ? first : padded.p;
+      for (int64_t j = 0; j < count * pixels; j += block) {
+        const int64_t end = std::min(count * pixels, j + block);
+        for (int64_t o = 0; o < wide; o += NR) {
+          const int64_t lanes = std::min<int64_t>(NR, wide - o);
+          const T* b = panel;
+          if (turned) b = turned + turned_at(n, group, o) + j * lanes;
+          else
+            for (int64_t k = j; k < end;) {
+              const int64_t to = std::min(end, (k / pixels + 1) * pixels);
+              turn(n + k / pixels, group, o, k % pixels, to - k / pixels * pixels, panel + (k - j) * lanes);
+              k = to;
+            }
+          for (int64_t k = 0; k < K; k += height) {
+            const int rows = static_cast<int>(std::min(height, K - k));
+            T* to = part + k * wide + o;
+            if (lanes == NR) weight_tile<T, kWeightRows, 2>(rows, images, offsets + k, at + j, end - j, b, to, wide);
+            else weight_tile<T, kWeightRows, 1>(rows, images, offsets + k, at + j, end - j, b, to, wide);
+          }
         }
       }
     }
+    channels_first<T>(part, K, Og, out + (group * Og * q.Cg() + c0) * taps, q.Cg() * taps, wide);
   }
 };
 
@@ -189,27 +239,35 @@ void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
     std::fill(w, w + size, T(0));
     return;
   }
+  if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.weight(x, g, w);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).weight(x, g, w);
     if (winograd_weight<3>(q, x, g, w) || winograd_weight<5>(q, x, g, w)) return;
   }
   WeightGradient<T> job{q, x, g, padded_input<T>(q), {}, nullptr};
+  if (!job.narrow()) job.pad = plain_input<T>(q, 1);
   job.px = output_pixels(q, job.pad);
   Scratch<int64_t> offsets(q.Cg() * q.taps());
   tap_offsets(q, job.pad, q.Cg(), offsets);
   job.offsets = offsets;
-  // Cut by groups, then by images while their partial sums are small, then by channels.
-  const int64_t work = q.N * q.out_pixels() * size;
-  const int64_t jobs = std::min<int64_t>(16, 1 + work / 1000000);
-  int64_t images = std::min({q.N, (jobs + q.G - 1) / q.G, std::max<int64_t>(1, 1048576 / size)});
-  int64_t cuts = std::min(q.Cg(), (jobs + q.G * images - 1) / (q.G * images));
-  const int64_t per = (q.Cg() + cuts - 1) / cuts;
-  cuts = (q.Cg() + per - 1) / per;
+  // Cut by groups, then by channels while there are enough rows, each of which reads all of g; then by images, each of which
+  // costs a pass over the weights, and first by these where the weights are much smaller than g.
+  const int64_t all = q.N * q.out_pixels(), least = all * q.O > 100 * size ? q.Cg() : (3 * kWeightRows + q.taps() - 1) / q.taps();
+  const int64_t jobs = (std::min<int64_t>(16, 1 + all * size / 1000000) + q.G - 1) / q.G;
+  const int64_t most = std::min(q.N, std::max<int64_t>(1, 1048576 / size));
+  const int64_t per = std::max((q.Cg() + jobs - 1) / jobs, std::min(least, q.Cg())), cuts = (q.Cg() + per - 1) / per;
+  const int64_t images = std::min(most, (jobs + cuts - 1) / cuts);
+  const bool turn = cuts > 1 && !job.narrow();
+  Scratch<T> turned(turn ? q.G * job.lanes() * q.N * q.out_pixels() : 0);
+  if (turn) {
+    job.turn_all(turned);
+    job.turned = turned;
+  }
   Scratch<T> sums(images > 1 ? images * size : 0);
   T* to = images > 1 ? sums.p : w;
   parallel_for(images * q.G * cuts, [&](int64_t i) {
     const int64_t part = i / (q.G * cuts), group = i / cuts % q.G, c0 = i % cuts * per;
-    job.add(q.N * part / images, q.N * (part + 1) / images, group, c0, std::min(q.Cg(), c0 + per), to + part * size);
+    job.sum(q.N * part / images, q.N * (part + 1) / images, group, c0, std::min(q.Cg(), c0 + per), to + part * size);
   });
   if (images == 1) return;
   const int64_t chunk = 16384;

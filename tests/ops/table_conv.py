@@ -77,6 +77,26 @@ ROWS = [
     conv("tiles-many-channels", (1, 200, 8, 9), (70, 200, 3, 3), padding=1, second=False, **LONG),
     conv("tiles-twice", (1, 32, 5, 6), (32, 32, 3, 3), padding=1, **LONG),
     conv("tiles-slabs", (3, 36, 70, 71), (40, 36, 3, 3), padding=1, dtypes=("float32",), second=False, rtol=1e-4, atol=3e-3),
+    # Channels in the lanes: rows of every width, far apart pixels, bands, several images to a tile, odd numbers of channels.
+    *(conv(f"lanes-{w}", (3, 9, 5, w), (o, 9, 3, 2), stride=2, padding=1, second=False, **LONG)
+      for w, o in [(1, 13), (3, 27), (4, 40), (7, 13), (12, 45), (15, 61), (29, 14), (57, 25)]),
+    *(conv(f"lanes-unit-stride-{w}", (2, 9, 4, w), (o, 9, 2, 3), padding=1, second=False, **LONG)
+      for w, o in [(2, 31), (6, 13), (14, 16), (31, 30), (64, 63)]),
+    conv("lanes-stride-3", (2, 12, 17, 20), (40, 12, 5, 5), stride=3, padding=2, second=False, **LONG),
+    conv("lanes-patches", (2, 6, 13, 14), (36, 6, 4, 4), stride=4, second=False, **LONG),
+    conv("lanes-patches-pad", (2, 6, 13, 14), (36, 6, 4, 3), stride=(2, 5), padding=1, second=False, **LONG),
+    conv("lanes-groups", (2, 26, 9, 8), (32, 13, 2, 2), groups=2, stride=2, **LONG),
+    conv("lanes-dilation", (2, 16, 11, 12), (15, 16, 3, 2), dilation=(2, 3), stride=2, padding=2, second=False, **LONG),
+    conv("lanes-bands", (1, 13, 70, 40), (45, 13, 2, 2), second=False, **LONG),
+    conv("lanes-empty", (0, 16, 8, 8), (16, 16, 3, 3), stride=2),
+    conv("lanes", (9, 14, 33), (44, 14, 4), padding=2, **LONG),
+    conv("lanes", (2, 6, 5, 6, 7), (13, 6, 2, 3, 2), stride=(1, 2, 1), padding=1, second=False, **LONG),
+    # A kernel as large as the image: one product.
+    *(conv(f"whole-{o}", (n, c, 3, 4), (o, c, 3, 4), stride=o % 3 + 1, **LONG)
+      for n, c, o in [(5, 4, 7), (3, 60, 1), (1, 4, 1), (20, 5, 40)]),
+    conv("not-whole-dilation", (3, 4, 3, 5), (6, 4, 3, 5), dilation=2, padding=(2, 4), **LONG),
+    conv("whole", (5, 3, 9), (4, 3, 9)),
+    conv("whole", (2, 3, 2, 3, 4), (5, 3, 2, 3, 4), **LONG),
     conv("empty-batch", (0, 3, 8, 9), (4, 3, 3, 3)),
     conv("half", (2, 3, 8, 9), (4, 3, 3, 3), dtypes=("bfloat16", "float16"), rtol=2e-2, atol=2e-2),
     Row("conv", lambda T, x, w: T.conv2d(x, w), lambda r: (r(2, 3, 8, 9), r(4, 3, 3, 3)), "int", dtypes=("int64",)),
@@ -99,6 +119,11 @@ ROWS = [
     transposed("depthwise", (2, 24, 7, 6), (24, 1, 3, 3), stride=2, padding=1, output_padding=1, groups=24),
     transposed("depthwise-dilation", (2, 24, 7, 6), (24, 1, 3, 2), stride=(1, 3), padding=1, dilation=2, groups=24),
     transposed("tiles", (2, 32, 7, 9), (32, 40, 3, 3), padding=2, **LONG),
+    transposed("lanes", (3, 16, 4, 4), (16, 33, 4, 4), stride=2, padding=1, **LONG),
+    transposed("lanes-gaps", (2, 24, 4, 5), (24, 14, 2, 2), stride=3, output_padding=(1, 2), **LONG),
+    transposed("lanes-bands", (2, 12, 40, 20), (12, 45, 3, 3), stride=2, padding=1, output_padding=1, **LONG),
+    transposed("whole", (5, 6, 1, 1), (6, 7, 3, 4), **LONG),
+    transposed("whole-no-bias", (5, 6, 1, 1), (6, 7, 3, 4), bias=False, **LONG),
     transposed("stride", (2, 4, 9), (4, 3, 4), stride=2, padding=1),
     transposed("unbatched", (4, 9), (4, 3, 4), stride=2, padding=1),
     transposed("stride", (1, 4, 3, 4, 3), (4, 2, 3, 2, 3), stride=2, padding=(1, 0, 1)),
