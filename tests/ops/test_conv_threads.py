@@ -1,4 +1,4 @@
-"""Every path of the convolution kernels, for one, two and three threads."""
+"""Every path of the convolution kernels, for one, two, three, four and eight threads."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_same_bits_and_small_errors(case):
 
     before, results = _native.get_num_threads(), []
     try:
-        for threads in (1, 2, 3):
+        for threads in (1, 2, 3, 4, 8):
             _native.set_num_threads(threads)
             results.append(run(np.float32))
     finally:
