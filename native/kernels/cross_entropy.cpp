@@ -216,7 +216,7 @@ struct Gradient {
     const T by = scale(n), wt = w ? w[t] : T(1), q = by * (keep * wt + total_weight), s = by * smooth, l = lse[n];
     if (p.is_log) std::fill(o, o + p.C, T(0));
     else
-      each_lanes(a, p.C, o, [&](T v) { return q * fast_exp_below(v - l); });
+      each_lanes(a, p.C, o, [&](auto& v) { each_lane<T>(v, [&](T e) { return q * fast_exp_below(e - l); }); });
     if (smooth != T(0))
       for (int64_t k = 0; k < p.C; ++k) o[k] -= w ? s * w[k] : s;
     o[t] -= by * keep * wt;

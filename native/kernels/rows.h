@@ -128,24 +128,30 @@ inline T lane_max(const T* x, int64_t n) {
   return Lanes<T>::max(most);
 }
 
-// y = f(x) for a row
+// y = f(x) for a row; f changes a vector in place.
 template <class T, class F>
 inline void each_lanes(const T* x, int64_t n, T* y, const F& f) {
   typename Lanes<T>::vec v;
-  T part[kLanes];
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    for (int k = 0; k < kLanes; ++k) part[k] = f(x[i + k]);
-    Lanes<T>::load(v, part);
+    Lanes<T>::load(v, x + i);
+    f(v);
     Lanes<T>::store(y + i, v);
   }
   if (i < n) {
     Lanes<T>::load(v, x + i, n - i, T(0));
-    std::memcpy(part, &v, sizeof part);
-    for (int k = 0; k < kLanes; ++k) part[k] = f(part[k]);
-    Lanes<T>::load(v, part);
+    f(v);
     Lanes<T>::store(y + i, v, n - i);
   }
+}
+
+// v = f(v) for a function of one number.
+template <class T, class F>
+inline void each_lane(typename Lanes<T>::vec& v, const F& f) {
+  T part[kLanes];
+  Lanes<T>::store(part, v);
+  for (int k = 0; k < kLanes; ++k) part[k] = f(part[k]);
+  Lanes<T>::load(v, part);
 }
 
 // The sum of exp(x - m) in lanes, m not below any x; the terms go into `out` if STORE.
@@ -164,8 +170,7 @@ inline void exp_lanes(const T* x, int64_t n, T m, T* out, typename Lanes<T>::vec
     Lanes<T>::load(v, x + i, n - i, -std::numeric_limits<T>::infinity());
     std::memcpy(part, &v, sizeof part);
     for (int k = 0; k < kLanes; ++k) part[k] = fast_exp_below(part[k] - m);
-    for (int k = 0; k < kLanes; ++k) part[k] = k < n - i ? part[k] : T(0);    // m may be -inf, and the term NaN
-    Lanes<T>::load(v, part);
+    Lanes<T>::load(v, part, n - i, T(0));       // not the terms beyond n, which are NaN if m is -inf
     if constexpr (STORE) Lanes<T>::store(out + i, v, n - i);
     total += v;
   }

@@ -55,10 +55,10 @@ void forward(const T* x, T* y, const Form& f) {
           T m[kLanes], l[kLanes];
           log_sums(x + at, rows, f.n, m, l);
           for (int64_t r = 0; r < rows; ++r)
-            each_lanes(x + at + r * f.n, f.n, y + at + r * f.n, [&](T v) { return (v - m[r]) - l[r]; });
+            each_lanes(x + at + r * f.n, f.n, y + at + r * f.n, [&](auto& v) { v = (v - m[r]) - l[r]; });
         } else {
           const T scale = T(1) / exp_sum<true>(x + at, f.n, lane_max(x + at, f.n), y + at);
-          each_lanes(y + at, f.n, y + at, [&](T v) { return v * scale; });
+          each_lanes(y + at, f.n, y + at, [&](auto& v) { v *= scale; });
         }
       },
       [&](int64_t at, int64_t w) {
