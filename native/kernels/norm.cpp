@@ -15,15 +15,15 @@ constexpr int64_t kJob = 32768;               // elements per parallel chunk
 
 // The next elements of a run, `left` of them; `rest` in lanes beyond.
 template <class T>
-inline void load_left(typename Lanes<T>::vec& v, const T* p, int64_t left, T rest) {
-  if (left >= kLanes) Lanes<T>::load(v, p);
-  else Lanes<T>::load(v, p, left, rest);
+inline void load_left(typename Sixteen<T>::vec& v, const T* p, int64_t left, T rest) {
+  if (left >= kLanes) Sixteen<T>::load(v, p);
+  else Sixteen<T>::load(v, p, left, rest);
 }
 
 // Two sums at once, in lanes; every kBlock elements they are added up in double. Short runs share the lanes.
 template <class T>
 struct TwoSums {
-  typedef typename Lanes<T>::vec V;
+  typedef typename Sixteen<T>::vec V;
   V a = {}, b = {};
   double first = 0, second = 0;
   int64_t count = 0;
@@ -55,8 +55,8 @@ struct TwoSums {
     }
   }
   void flush() {
-    first += static_cast<double>(Lanes<T>::sum(a));
-    second += static_cast<double>(Lanes<T>::sum(b));
+    first += static_cast<double>(Sixteen<T>::sum(a));
+    second += static_cast<double>(Sixteen<T>::sum(b));
     a = b = V{};
     count = 0;
   }
@@ -125,7 +125,7 @@ void group_moments(const Channels& q, const T* x, int64_t c0, int64_t count, dou
 // S = 1: neighbouring channels are lanes; rows in blocks, whose sums are added up in double.
 template <class T>
 struct ColumnSums {
-  typedef typename Lanes<T>::vec V;
+  typedef typename Sixteen<T>::vec V;
   static constexpr int64_t kStrip = Channels::kStrip, kVectors = kStrip / kLanes, kRows = 128;
   double first[kStrip] = {}, second[kStrip] = {};
 
@@ -151,7 +151,7 @@ struct ColumnSums {
 
 template <class T>
 void strip_moments(const Channels& q, const T* x, int64_t c0, int64_t w, double* mean, double* squares) {
-  typedef typename Lanes<T>::vec V;
+  typedef typename Sixteen<T>::vec V;
   const double n = static_cast<double>(q.N);
   ColumnSums<T> sums, around;
   T m[Channels::kStrip] = {};
@@ -162,7 +162,7 @@ void strip_moments(const Channels& q, const T* x, int64_t c0, int64_t w, double*
   }
   around.add(q.N, w, [&](int64_t i, int64_t j, int64_t left, V& u, V& v) {
     load_left(v, x + i * q.C + c0 + j, left, T(0));
-    Lanes<T>::load(u, m + j);
+    Sixteen<T>::load(u, m + j);
     v -= u;
     u = v * v;
   });
@@ -178,7 +178,7 @@ inline T rectified(T x) { return x < T(0) ? T(0) : x; }
 // y = (x - mean) * rstd * w + b for a run, then relu if asked for
 template <class T>
 inline void run_affine(const T* s, int64_t n, T scale, T m, T shift, bool relu, T* o) {
-  typedef typename Lanes<T>::vec V;
+  typedef typename Sixteen<T>::vec V;
   if (relu) each_lanes(s, n, o, [&](V& v) { v = (v - m) * scale + shift, v = v < T(0) ? V{} : v; });
   else each_lanes(s, n, o, [&](V& v) { v = (v - m) * scale + shift; });
 }
@@ -299,7 +299,7 @@ void batch_norm_backward_run(const Call& c) {
       return;
     }
     // dx = scale * (g - mean(g) - xhat * mean(g * xhat))
-    typedef typename Lanes<T>::vec V;
+    typedef typename Sixteen<T>::vec V;
     if (q.S == 1) {
       q.strips([&](int64_t c0, int64_t width) {
         constexpr int64_t kStrip = Channels::kStrip;
@@ -312,13 +312,13 @@ void batch_norm_backward_run(const Call& c) {
         // What passed relu, and x - mean.
         auto terms = [&](int64_t i, int64_t j, int64_t left, V& u, V& d) {
           V m, s, t;
-          Lanes<T>::load(m, mu + j);
+          Sixteen<T>::load(m, mu + j);
           load_left(u, g + i * q.C + c0 + j, left, T(0));
           load_left(d, x + i * q.C + c0 + j, left, T(0));
           d -= m;
           if (!relu) return;
-          Lanes<T>::load(s, scale + j);
-          Lanes<T>::load(t, shift + j);
+          Sixteen<T>::load(s, scale + j);
+          Sixteen<T>::load(t, shift + j);
           u = d * s + t > T(0) ? u : V{};
         };
         ColumnSums<T> sums;
@@ -334,10 +334,10 @@ void batch_norm_backward_run(const Call& c) {
           for (int64_t j = 0; j < width; j += kLanes) {
             V u, d, s, of_g, of_x;
             terms(i, j, width - j, u, d);
-            Lanes<T>::load(s, scale + j);
-            Lanes<T>::load(of_g, ag + j);
-            Lanes<T>::load(of_x, ax + j);
-            Lanes<T>::store(dx + i * q.C + c0 + j, s * (u - of_g - d * of_x), std::min<int64_t>(kLanes, width - j));
+            Sixteen<T>::load(s, scale + j);
+            Sixteen<T>::load(of_g, ag + j);
+            Sixteen<T>::load(of_x, ax + j);
+            Sixteen<T>::store(dx + i * q.C + c0 + j, s * (u - of_g - d * of_x), std::min<int64_t>(kLanes, width - j));
           }
       });
       return;
@@ -373,7 +373,7 @@ void batch_norm_backward_run(const Call& c) {
         const T s = scale[k], of_g = ag[k], of_x = ax[k];
         for (int64_t i = 0; i < q.S; i += kLanes) {
           terms(k, at + i, q.S - i, u, d);
-          Lanes<T>::store(dx + at + i, s * (u - of_g - d * of_x), std::min<int64_t>(kLanes, q.S - i));
+          Sixteen<T>::store(dx + at + i, s * (u - of_g - d * of_x), std::min<int64_t>(kLanes, q.S - i));
         }
       });
     });
@@ -447,7 +447,7 @@ void row_backward(const Rows& q, int64_t r, const T* g, const T* x, const T* w, 
   T* o = dx + r * q.n;
   const int64_t p = r % q.groups * q.segments;
   double total = 0, along = 0;                // sums of g * w and of g * w * (x - mean)
-  typedef typename Lanes<T>::vec V;
+  typedef typename Sixteen<T>::vec V;
   if (q.run == 1) {
     TwoSums<T> sums;
     sums.add(q.n, [&](int64_t i, int64_t left, V& u, V& v) {
@@ -458,8 +458,8 @@ void row_backward(const Rows& q, int64_t r, const T* g, const T* x, const T* w, 
       load_left(at_b, db + p + i, left, T(0));
       d -= m;
       const int64_t lanes = std::min<int64_t>(kLanes, left);
-      Lanes<T>::store(dw + p + i, at_w + u * (d * rs), lanes);
-      Lanes<T>::store(db + p + i, at_b + u, lanes);
+      Sixteen<T>::store(dw + p + i, at_w + u * (d * rs), lanes);
+      Sixteen<T>::store(db + p + i, at_b + u, lanes);
       if (w) load_left(v, w + p + i, left, T(0)), u *= v;
       v = u * d;
     });
@@ -491,7 +491,7 @@ void row_backward(const Rows& q, int64_t r, const T* g, const T* x, const T* w, 
       load_left(u, gr + i, end - i, T(0));
       load_left(d, s + i, end - i, T(0));
       if (scales) load_left(by, scales + i, end - i, T(0));
-      Lanes<T>::store(o + i, rs * (u * by - mean_g - (d - m) * slope), std::min<int64_t>(kLanes, end - i));
+      Sixteen<T>::store(o + i, rs * (u * by - mean_g - (d - m) * slope), std::min<int64_t>(kLanes, end - i));
     }
   };
   if (q.run == 1) return finish(0, q.n, T(1), w ? w + p : nullptr);

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "rows.h"
+#include "extremes.h"
 
 namespace rl {
 namespace {
@@ -151,16 +151,16 @@ Acc block_sum(const T* p, int64_t n, const Load& load) {
 constexpr int64_t kShortRow = 1024, kBlockRows = 64;
 
 template <class T>
-void lanes_of_row(const T* p, int64_t n, typename Lanes<T>::vec& total) {
-  typename Lanes<T>::vec v;
-  total = typename Lanes<T>::vec{};
+void lanes_of_row(const T* p, int64_t n, typename Sixteen<T>::vec& total) {
+  typename Sixteen<T>::vec v;
+  total = typename Sixteen<T>::vec{};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    Lanes<T>::load(v, p + i);
+    Sixteen<T>::load(v, p + i);
     total += v;
   }
   if (i < n) {
-    Lanes<T>::load(v, p + i, n - i, T(0));
+    Sixteen<T>::load(v, p + i, n - i, T(0));
     total += v;
   }
 }
@@ -168,40 +168,40 @@ void lanes_of_row(const T* p, int64_t n, typename Lanes<T>::vec& total) {
 template <class T, class Finish>
 void sum_short_rows(const T* p, int64_t rows, int64_t n, T* out, const Finish& finish) {
   for (int64_t r = 0; r < rows; r += kLanes) {
-    typename Lanes<T>::vec v[kLanes];
+    typename Sixteen<T>::vec v[kLanes];
     const int64_t group = std::min<int64_t>(kLanes, rows - r);
     for (int64_t k = 0; k < kLanes; ++k) {
       if (k < group) lanes_of_row(p + (r + k) * n, n, v[k]);
-      else v[k] = typename Lanes<T>::vec{};
+      else v[k] = typename Sixteen<T>::vec{};
     }
-    Lanes<T>::sums(v);
+    Sixteen<T>::sums(v);
     finish(v[0]);
-    Lanes<T>::store(out + r, v[0], group);
+    Sixteen<T>::store(out + r, v[0], group);
   }
 }
 
 // Sums of N vectors of neighbouring columns, the last of them `last` columns wide.
 template <class T, int N, class Finish>
 void sum_columns(const T* p, int64_t rows, int64_t pitch, int64_t last, T* out, const Finish& finish) {
-  typedef typename Lanes<T>::vec V;
+  typedef typename Sixteen<T>::vec V;
   V total[N] = {}, v;
   for (int64_t r0 = 0; r0 < rows; r0 += kBlockRows) {
     V part[N] = {};
     for (int64_t r = r0; r < std::min(rows, r0 + kBlockRows); ++r) {
       const T* row = p + r * pitch;
       for (int k = 0; k < N - 1; ++k) {
-        Lanes<T>::load(v, row + k * kLanes);
+        Sixteen<T>::load(v, row + k * kLanes);
         part[k] += v;
       }
-      if (last == kLanes) Lanes<T>::load(v, row + (N - 1) * kLanes);
-      else Lanes<T>::load(v, row + (N - 1) * kLanes, last, T(0));
+      if (last == kLanes) Sixteen<T>::load(v, row + (N - 1) * kLanes);
+      else Sixteen<T>::load(v, row + (N - 1) * kLanes, last, T(0));
       part[N - 1] += v;
     }
     for (int k = 0; k < N; ++k) total[k] += part[k];
   }
   for (int k = 0; k < N; ++k) {
     finish(total[k]);
-    Lanes<T>::store(out + k * kLanes, total[k], k == N - 1 ? last : kLanes);
+    Sixteen<T>::store(out + k * kLanes, total[k], k == N - 1 ? last : kLanes);
   }
 }
 
@@ -346,7 +346,7 @@ T fold_row(const T* p, int64_t n, T start, const Fold& fold) {
 // Sixteen rows at a time, or fewer.
 template <class T, bool MAX>
 void extremes_of_rows(const T* p, int64_t rows, int64_t n, T* out) {
-  typedef typename Lanes<T>::vec V;
+  typedef typename Sixteen<T>::vec V;
   const T rest = MAX ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
   auto fold = [](V& a, const V& b) { a = (MAX ? b > a : b < a) | (b != b) ? b : a; };
   V best[kLanes], v;
@@ -355,17 +355,17 @@ void extremes_of_rows(const T* p, int64_t rows, int64_t n, T* out) {
     V a = rest - V{};
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
-      Lanes<T>::load(v, s + i);
+      Sixteen<T>::load(v, s + i);
       fold(a, v);
     }
     if (i < n) {
-      Lanes<T>::load(v, s + i, n - i, rest);
+      Sixteen<T>::load(v, s + i, n - i, rest);
       fold(a, v);
     }
     best[r] = a;
   }
-  Lanes<T>::fold_rows(best, fold);
-  Lanes<T>::store(out, best[0], rows);
+  Sixteen<T>::fold_rows(best, fold);
+  Sixteen<T>::store(out, best[0], rows);
 }
 
 // ANY_ORDER: the result does not depend on the order of the elements (extrema).
@@ -456,51 +456,6 @@ inline bool ahead(T x, T best) {
   return MAX ? x > best : x < best;
 }
 
-// Rows of floats: a best value and its place per lane, then sixteen rows are brought together like sums are.
-template <class T, bool MAX>
-struct RowExtremes {
-  typedef typename Lanes<T>::vec V;
-  typedef std::conditional_t<sizeof(T) == 8, int64_t, int32_t> I;
-  typedef I Places __attribute__((vector_size(kLanes * sizeof(I))));
-
-  static void row(const T* s, int64_t n, V& best, Places& place) {
-    const T rest = MAX ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
-    Places at;
-    for (int k = 0; k < kLanes; ++k) at[k] = k;
-    place = at;
-    V v;
-    if (n < kLanes) return Lanes<T>::load(best, s, n, rest);   // lanes beyond n lose against equals before them
-    Lanes<T>::load(best, s);
-    for (int64_t i = kLanes; i < n; i += kLanes) {
-      at += kLanes;
-      if (i + kLanes <= n) Lanes<T>::load(v, s + i);
-      else Lanes<T>::load(v, s + i, n - i, rest);
-      const Places take = ((MAX ? v > best : v < best) | (v != v)) & (best == best);
-      best = take ? v : best;
-      place = take ? at : place;
-    }
-  }
-
-  static void rows(const T* s, int64_t count, int64_t n, T* values, int64_t* where) {
-    V best[kLanes];
-    Places place[kLanes];
-    for (int64_t r = 0; r < kLanes; ++r) row(s + std::min(r, count - 1) * n, n, best[r], place[r]);
-    for (int half = kLanes / 2; half; half /= 2)
-      for (int k = 0; k < half; ++k) {
-        V a, b;
-        Places pa, pb;
-        Lanes<T>::pairs(best[2 * k], best[2 * k + 1], a, b);
-        Lanes<T>::pairs(place[2 * k], place[2 * k + 1], pa, pb);
-        const Places sooner = pb < pa;
-        const Places take = (MAX ? b > a : b < a) | ((b == a) & sooner) | ((b != b) & ((a == a) | sooner));
-        best[k] = take ? b : a;
-        place[k] = take ? pb : pa;
-      }
-    Lanes<T>::store(values, best[0], count);
-    for (int64_t r = 0; r < count; ++r) where[r] = static_cast<int64_t>(place[0][r]);
-  }
-};
-
 // A strip of neighbouring columns, carried along. I: an integer of T's size, so that values and places share vectors.
 constexpr int64_t kExtremeStrip = 64;
 
@@ -526,7 +481,7 @@ template <class T, bool MAX>
 void extreme_line(const T* s, int64_t n, T* value, int64_t* where) {
   int64_t at = 0;
   for (int64_t r = 1; r < n; ++r)
-    if (ahead<T, MAX>(s[r], s[at])) at = r;
+    if (ahead<T, MAX>(s[r], s[at]) || (s[r] != s[r] && s[at] == s[at])) at = r;
   *value = s[at];
   *where = at;
 }
@@ -534,17 +489,12 @@ void extreme_line(const T* s, int64_t n, T* value, int64_t* where) {
 template <class T, class I, bool MAX>
 void extreme_form(const T* p, const Form& f, T* values, int64_t* where) {
   if (f.inner == 1) {
-    const int64_t per = (kWork / std::max<int64_t>(1, f.reduced) / kLanes + 1) * kLanes;
+    if constexpr (std::is_floating_point_v<T> && sizeof(I) == sizeof(T))
+      return extremes_of<T, MAX, false>(p, f.outer, f.reduced, values, where);
+    const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.reduced));
     parallel_for((f.outer + per - 1) / per, [&](int64_t k) {
-      const int64_t end = std::min(f.outer, (k + 1) * per);
-      for (int64_t o = k * per; o < end;) {
-        const int64_t count = std::is_floating_point_v<T> && sizeof(I) == sizeof(T) ? std::min<int64_t>(kLanes, end - o) : 1;
-        if constexpr (std::is_floating_point_v<T> && sizeof(I) == sizeof(T))
-          RowExtremes<T, MAX>::rows(p + o * f.reduced, count, f.reduced, values + o, where + o);
-        else
-          extreme_line<T, MAX>(p + o * f.reduced, f.reduced, values + o, where + o);
-        o += count;
-      }
+      for (int64_t o = k * per; o < std::min(f.outer, (k + 1) * per); ++o)
+        extreme_line<T, MAX>(p + o * f.reduced, f.reduced, values + o, where + o);
     });
     return;
   }

@@ -16,7 +16,7 @@ namespace {
 constexpr int kLanes = 16;
 
 template <class T>
-struct Lanes {
+struct Sixteen {
   // A value, not an array, so that it stays in registers.
   typedef T vec __attribute__((vector_size(kLanes * sizeof(T))));
   // By reference throughout: how such a vector is passed depends on the instruction set.
@@ -100,78 +100,78 @@ inline T lane_sum(int64_t n, const F& term) {
   for (; i + kLanes <= n; i += kLanes)
     for (int k = 0; k < kLanes; ++k) lane[k] += term(i + k);
   for (int k = 0; i < n; ++i, ++k) lane[k] += term(i);
-  typename Lanes<T>::vec total;
-  Lanes<T>::load(total, lane);
-  return Lanes<T>::sum(total);
+  typename Sixteen<T>::vec total;
+  Sixteen<T>::load(total, lane);
+  return Sixteen<T>::sum(total);
 }
 
 template <class T>
-inline void max_lanes(const T* x, int64_t n, typename Lanes<T>::vec& most) {
+inline void max_lanes(const T* x, int64_t n, typename Sixteen<T>::vec& most) {
   const T low = -std::numeric_limits<T>::infinity();
-  typename Lanes<T>::vec v;
-  most = low - typename Lanes<T>::vec{};
+  typename Sixteen<T>::vec v;
+  most = low - typename Sixteen<T>::vec{};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    Lanes<T>::load(v, x + i);
+    Sixteen<T>::load(v, x + i);
     most = v > most ? v : most;
   }
   if (i < n) {
-    Lanes<T>::load(v, x + i, n - i, low);
+    Sixteen<T>::load(v, x + i, n - i, low);
     most = v > most ? v : most;
   }
 }
 
 template <class T>
 inline T lane_max(const T* x, int64_t n) {
-  typename Lanes<T>::vec most;
+  typename Sixteen<T>::vec most;
   max_lanes(x, n, most);
-  return Lanes<T>::max(most);
+  return Sixteen<T>::max(most);
 }
 
 // y = f(x) for a row; f changes a vector in place.
 template <class T, class F>
 inline void each_lanes(const T* x, int64_t n, T* y, const F& f) {
-  typename Lanes<T>::vec v;
+  typename Sixteen<T>::vec v;
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    Lanes<T>::load(v, x + i);
+    Sixteen<T>::load(v, x + i);
     f(v);
-    Lanes<T>::store(y + i, v);
+    Sixteen<T>::store(y + i, v);
   }
   if (i < n) {
-    Lanes<T>::load(v, x + i, n - i, T(0));
+    Sixteen<T>::load(v, x + i, n - i, T(0));
     f(v);
-    Lanes<T>::store(y + i, v, n - i);
+    Sixteen<T>::store(y + i, v, n - i);
   }
 }
 
 // v = f(v) for a function of one number.
 template <class T, class F>
-inline void each_lane(typename Lanes<T>::vec& v, const F& f) {
+inline void each_lane(typename Sixteen<T>::vec& v, const F& f) {
   T part[kLanes];
-  Lanes<T>::store(part, v);
+  Sixteen<T>::store(part, v);
   for (int k = 0; k < kLanes; ++k) part[k] = f(part[k]);
-  Lanes<T>::load(v, part);
+  Sixteen<T>::load(v, part);
 }
 
 // The sum of exp(x - m) in lanes, m not below any x; the terms go into `out` if STORE.
 template <bool STORE, class T>
-inline void exp_lanes(const T* x, int64_t n, T m, T* out, typename Lanes<T>::vec& result) {
-  typename Lanes<T>::vec v, total = {};        // a variable, because `out` could overlap a reference
+inline void exp_lanes(const T* x, int64_t n, T m, T* out, typename Sixteen<T>::vec& result) {
+  typename Sixteen<T>::vec v, total = {};        // a variable, because `out` could overlap a reference
   T part[kLanes];
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
     for (int k = 0; k < kLanes; ++k) part[k] = fast_exp_below(x[i + k] - m);
-    Lanes<T>::load(v, part);
-    if constexpr (STORE) Lanes<T>::store(out + i, v);
+    Sixteen<T>::load(v, part);
+    if constexpr (STORE) Sixteen<T>::store(out + i, v);
     total += v;
   }
   if (i < n) {
-    Lanes<T>::load(v, x + i, n - i, -std::numeric_limits<T>::infinity());
+    Sixteen<T>::load(v, x + i, n - i, -std::numeric_limits<T>::infinity());
     std::memcpy(part, &v, sizeof part);
     for (int k = 0; k < kLanes; ++k) part[k] = fast_exp_below(part[k] - m);
-    Lanes<T>::load(v, part, n - i, T(0));       // not the terms beyond n, which are NaN if m is -inf
-    if constexpr (STORE) Lanes<T>::store(out + i, v, n - i);
+    Sixteen<T>::load(v, part, n - i, T(0));       // not the terms beyond n, which are NaN if m is -inf
+    if constexpr (STORE) Sixteen<T>::store(out + i, v, n - i);
     total += v;
   }
   result = total;
@@ -179,28 +179,28 @@ inline void exp_lanes(const T* x, int64_t n, T m, T* out, typename Lanes<T>::vec
 
 template <bool STORE, class T>
 inline T exp_sum(const T* x, int64_t n, T m, T* out) {
-  typename Lanes<T>::vec total;
+  typename Sixteen<T>::vec total;
   exp_lanes<STORE>(x, n, m, out, total);
-  return Lanes<T>::sum(total);
+  return Sixteen<T>::sum(total);
 }
 
 // Of up to sixteen rows of n elements: the maximum, and the logarithm of the sum of exp(x - maximum).
 template <class T>
 inline void log_sums(const T* x, int64_t rows, int64_t n, T* most, T* log_sum) {
-  typename Lanes<T>::vec v[kLanes];
+  typename Sixteen<T>::vec v[kLanes];
   for (int64_t r = 0; r < kLanes; ++r) {
     if (r < rows) max_lanes(x + r * n, n, v[r]);
     else v[r] = v[0];
   }
-  Lanes<T>::maxima(v);
-  Lanes<T>::store(most, v[0]);
+  Sixteen<T>::maxima(v);
+  Sixteen<T>::store(most, v[0]);
   for (int64_t r = 0; r < kLanes; ++r) {
     if (r < rows) exp_lanes<false>(x + r * n, n, most[r], static_cast<T*>(nullptr), v[r]);
     else v[r] = v[0];
   }
-  Lanes<T>::sums(v);
+  Sixteen<T>::sums(v);
   T s[kLanes];
-  Lanes<T>::store(s, v[0]);
+  Sixteen<T>::store(s, v[0]);
   for (int k = 0; k < kLanes; ++k) log_sum[k] = fast_log(s[k]);
 }
 

@@ -89,19 +89,19 @@ void forward(const T* x, T* y, const Form& f) {
 // sum g y, or only sum g
 template <bool ONLY_G, class T>
 T product_sum(const T* g, const T* y, int64_t n) {
-  typename Lanes<T>::vec u, v, total = {};
+  typename Sixteen<T>::vec u, v, total = {};
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    Lanes<T>::load(u, g + i);
-    Lanes<T>::load(v, y + i);
+    Sixteen<T>::load(u, g + i);
+    Sixteen<T>::load(v, y + i);
     total += ONLY_G ? u : u * v;
   }
   if (i < n) {
-    Lanes<T>::load(u, g + i, n - i, T(0));
-    Lanes<T>::load(v, y + i, n - i, T(0));
+    Sixteen<T>::load(u, g + i, n - i, T(0));
+    Sixteen<T>::load(v, y + i, n - i, T(0));
     total += ONLY_G ? u : u * v;
   }
-  return Lanes<T>::sum(total);
+  return Sixteen<T>::sum(total);
 }
 
 // softmax: dx = y (g - sum g y); log_softmax: dx = g - exp(y) sum g.
