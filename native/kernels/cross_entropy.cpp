@@ -34,7 +34,7 @@ struct Problem {
   int64_t at(int64_t n, int64_t col) const { return n * C * inner + col * step(); }
   void check() const {
     bool bad = false;
-    for (int64_t i = 0; i < positions(); ++i) bad |= (target[i] != ignore) & (static_cast<uint64_t>(target[i]) >= static_cast<uint64_t>(C));
+    for (int64_t i = 0; i < positions(); ++i) bad |= (target[i] != ignore) & ((target[i] < 0) | (target[i] >= C));
     for (int64_t i = 0; bad && i < positions(); ++i) {
       const int64_t t = target[i];
       if (t != ignore && (t < 0 || t >= C)) throw std::out_of_range("Target " + std::to_string(t) + " is out of bounds.");
@@ -165,8 +165,9 @@ struct Gradient {
   T *dx, smooth, keep, total_weight, mean_scale;
 
   Gradient(const Problem& problem, const T* grad, const T* input, const T* weight, const T* sums, T total, T* out)
-      : p(problem), g(grad), x(input), w(weight), lse(sums), dx(out), smooth(static_cast<T>(p.smoothing / static_cast<double>(p.C))),
-        keep(static_cast<T>(1 - p.smoothing)), mean_scale(p.reduction == kNone ? T(0) : p.reduction == kMean ? *g / total : *g) {
+      : p(problem), g(grad), x(input), w(weight), lse(sums), dx(out),
+        smooth(static_cast<T>(p.smoothing / static_cast<double>(p.C))), keep(static_cast<T>(1 - p.smoothing)),
+        mean_scale(p.reduction == kNone ? T(0) : p.reduction == kMean ? *g / total : *g) {
     double sum = w ? 0.0 : static_cast<double>(p.C);
     if (w)
       for (int64_t k = 0; k < p.C; ++k) sum += w[k];

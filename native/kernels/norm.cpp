@@ -155,7 +155,10 @@ void strip_moments(const Channels& q, const T* x, int64_t c0, int64_t w, double*
   const double n = static_cast<double>(q.N);
   ColumnSums<T> sums, around;
   T m[Channels::kStrip] = {};
-  sums.add(q.N, w, [&](int64_t i, int64_t j, int64_t left, V& u, V& v) { load_left(u, x + i * q.C + c0 + j, left, T(0)), v = V{}; });
+  sums.add(q.N, w, [&](int64_t i, int64_t j, int64_t left, V& u, V& v) {
+    load_left(u, x + i * q.C + c0 + j, left, T(0));
+    v = V{};
+  });
   for (int64_t j = 0; j < w; ++j) {
     mean[j] = sums.first[j] / n;
     m[j] = static_cast<T>(mean[j]);
@@ -244,7 +247,8 @@ void batch_norm_run(const Call& c) {
       for (int64_t k = 0; k < count; ++k) finish(c0 + k, mu[k], squares[k]);
       q.runs(c0, count, [&](int64_t k, int64_t at) {
         const int64_t i = c0 + k;
-        run_affine<T>(x.ptr<T>() + at, q.S, w ? rstd[i] * w[i] : rstd[i], mean[i], b ? b[i] : T(0), relu, c.out[0]->ptr<T>() + at);
+        const T scale = w ? rstd[i] * w[i] : rstd[i], shift = b ? b[i] : T(0);
+        run_affine<T>(x.ptr<T>() + at, q.S, scale, mean[i], shift, relu, c.out[0]->ptr<T>() + at);
       });
     });
   });

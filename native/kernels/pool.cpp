@@ -154,7 +154,8 @@ void max_pool_run(const Call& c) {
   floating(c.in[0]->dtype, "max_pool", [&](auto z) {
     using T = decltype(z);
     if (out.count * out.size == 0) return;
-    const bool whole = out.size == 1 && w.k[0] == in.n[0] && w.k[1] == in.n[1] && w.k[2] == in.n[2] && !w.p[0] && !w.p[1] && !w.p[2];
+    bool whole = out.size == 1;
+    for (int d = 0; d < 3; ++d) whole &= w.k[d] == in.n[d] && w.p[d] == 0;
     if (whole && in.size > 1) return one_window<T>(c, in.count, in.size);
     const MaxPool<T> pool(in, out, w);
     const int64_t per = std::max<int64_t>(1, kPlaneWork / (in.size + out.size * pool.count));
@@ -308,8 +309,8 @@ void scatter_planes(const Call& c, int rank) {
     const int64_t first = group * together, end = std::min(out.count, first + together);
     std::memset(c.out[0]->ptr<T>() + first * out.size, 0, static_cast<size_t>((end - first) * out.size) * sizeof(T));
     for (int64_t i = first; i < end; ++i)
-      scatter_plane(c.in[0]->ptr<T>() + i * in.size, c.in[1]->ptr<I>() + i * in.size, in.size, c.out[0]->ptr<T>() + i * out.size, out,
-                    rank, assign);
+      scatter_plane(c.in[0]->ptr<T>() + i * in.size, c.in[1]->ptr<I>() + i * in.size, in.size, c.out[0]->ptr<T>() + i * out.size,
+                    out, rank, assign);
   });
 }
 

@@ -252,7 +252,8 @@ void sum_form(const T* p, const Form& f, T* out, const Load& load, double scale)
     parallel_for((f.outer + rows - 1) / rows, [&](int64_t k) {
       const int64_t first = k * rows, end = std::min(f.outer, first + rows);
       if constexpr (in_lanes)
-        if (f.reduced <= kShortRow) return sum_short_rows(p + first * f.reduced, end - first, f.reduced, out + first, finish_lanes);
+        if (f.reduced <= kShortRow)
+          return sum_short_rows(p + first * f.reduced, end - first, f.reduced, out + first, finish_lanes);
       for (int64_t r = first; r < end; ++r) out[r] = finish(block_sum<T, Acc>(p + r * f.reduced, f.reduced, load));
     });
     return;

@@ -32,11 +32,17 @@ inline float exp_rest(float x, float n) {
   p = p * r + 4.1668407619e-2f;
   p = p * r + 1.6666519642e-1f;
   p = p * r + 4.9999994040e-1f;
+#if defined(__FP_FAST_FMAF)
   p = p * r + 1.0f;
   return p * r + 1.0f;
+#else
+  return p * (r * r) + r + 1.0f;              // one rounding less next to 1 where a product is rounded before it is added
+#endif
 }
 
-inline float power_of_two(uint32_t bits, uint32_t bias) { return bits_to_float(static_cast<int32_t>((bits << 23) + (bias << 23))); }
+inline float power_of_two(uint32_t bits, uint32_t bias) {
+  return bits_to_float(static_cast<int32_t>((bits + bias) << 23));
+}
 
 // 2^n in two factors, so that results near the ends of the range (denormals, close to overflow) are right: 2^(n-64) 2^64
 // above, 2^(n+64) 2^-64 below.
@@ -124,7 +130,12 @@ inline double fast_tanh(double x) { return std::tanh(x); }
 template <class T>
 inline T fast_sigmoid(T x) {
   const T e = fast_exp_down(x < T(0) ? x : -x);
+#if defined(__FP_FAST_FMAF)
   return (x < T(0) ? e : T(1)) / (T(1) + e);
+#else
+  const T right = T(1) / (T(1) + e);
+  return x < T(0) ? e - e * e * right : right;   // e / (1 + e), with one rounding less where it counts
+#endif
 }
 
 // The same to 3 ulp, 0 from -88.4 down.
