@@ -117,10 +117,13 @@ RL_BINARY_P(elu_backward, arith, Elu, RL_FLOAT)
 
 struct Gelu {
   template <class T>
-  static T op(T x) { return x * T(0.5) * (T(1) + fast_erf(x * T(0.70710678118654752440))); }
+  static T op(T x) {
+    const T h = x * T(0.5);
+    return h + h * coarse_erf(x * T(0.70710678118654752440));
+  }
   template <class T>
   static T op(T g, T x) {
-    T cdf = T(0.5) * (T(1) + fast_erf(x * T(0.70710678118654752440)));
+    T cdf = T(0.5) + T(0.5) * coarse_erf(x * T(0.70710678118654752440));
     T pdf = fast_exp_below(x * x * T(-0.5)) * T(0.39894228040143267794);
     return g * (cdf + x * pdf);
   }
@@ -146,10 +149,10 @@ RL_BINARY(gelu_tanh_backward, arith, GeluTanh, RL_FLOAT)
 
 struct Silu {
   template <class T>
-  static T op(T x) { return x / (T(1) + fast_exp(-x)); }
+  static T op(T x) { return x / (T(1) + fast_exp_coarse(-x)); }
   template <class T>
   static T op(T g, T x) {
-    T s = fast_sigmoid(x);
+    T s = coarse_sigmoid(x);
     return g * s * (T(1) + x * (T(1) - s));
   }
 };

@@ -29,8 +29,13 @@ struct Problem {
     for (int d = 2; d < x.ndim; ++d) inner *= x.shape[d];
   }
   int64_t positions() const { return N * inner; }
+  // Offset of (image n, position col); classes are `inner` apart. With inner = 1 all rows are positions of image 0.
+  int64_t step() const { return inner == 1 ? C : 1; }
+  int64_t at(int64_t n, int64_t col) const { return n * C * inner + col * step(); }
   void check() const {
-    for (int64_t i = 0; i < positions(); ++i) {
+    bool bad = false;
+    for (int64_t i = 0; i < positions(); ++i) bad |= (target[i] != ignore) & ((target[i] < 0) | (target[i] >= C));
+    for (int64_t i = 0; bad && i < positions(); ++i) {
       const int64_t t = target[i];
       if (t != ignore && (t < 0 || t >= C)) throw std::out_of_range("Target " + std::to_string(t) + " is out of bounds.");
     }
@@ -51,11 +56,6 @@ void forward_infer(const Call& c, Meta* m) {
 // log(sum_c exp(x_c)) for one position per column of a strip.
 template <class T>
 void log_sum_exp(const T* x, int64_t C, int64_t inner, int64_t w, T* lse) {
-  if (inner == 1) {
-    const T m = lane_max(x, C);
-    lse[0] = m + fast_log(exp_sum<false>(x, C, m, lse));
-    return;
-  }
   T m[kStrip], s[kStrip];
   for (int64_t j = 0; j < w; ++j) {
     m[j] = -std::numeric_limits<T>::infinity();
@@ -68,15 +68,25 @@ void log_sum_exp(const T* x, int64_t C, int64_t inner, int64_t w, T* lse) {
   for (int64_t j = 0; j < w; ++j) lse[j] = m[j] + fast_log(s[j]);
 }
 
-// Calls fn(chunk, n, col, width) for strips of positions; returns the number of chunks.
+// The same for up to sixteen rows.
+template <class T>
+void log_sum_exp(const T* x, int64_t C, int64_t rows, T* lse) {
+  T m[kLanes], l[kLanes];
+  log_sums(x, rows, C, m, l);
+  for (int64_t r = 0; r < rows; ++r) lse[r] = m[r] + l[r];
+}
+
+// Calls fn(n, col, width) for strips of positions: col.. of image n. If inner is 1, all rows are image 0.
 template <class F>
 void strips(const Problem& p, const F& fn) {
-  const int64_t per_row = (p.inner + kStrip - 1) / kStrip, jobs = p.N * per_row;
-  const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, p.C * std::min(kStrip, p.inner)));
+  const bool rows = p.inner == 1;
+  const int64_t length = rows ? p.N : p.inner, strip = rows ? kLanes : kStrip;
+  const int64_t per_row = (length + strip - 1) / strip, jobs = rows ? per_row : p.N * per_row;
+  const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, p.C * std::min(strip, length)));
   parallel_for((jobs + per - 1) / per, [&](int64_t k) {
     for (int64_t j = k * per; j < std::min(jobs, (k + 1) * per); ++j) {
-      const int64_t col = j % per_row * kStrip;
-      fn(j / per_row, col, std::min(kStrip, p.inner - col));
+      const int64_t col = j % per_row * strip;
+      fn(j / per_row, col, std::min(strip, length - col));
     }
   });
 }
@@ -88,10 +98,12 @@ void forward(const Problem& p, const T* x, const T* w, T* loss, T* lse, T* total
   if (w)
     for (int64_t k = 0; k < p.C; ++k) weight_sum += w[k];
   const double smooth = p.smoothing / static_cast<double>(p.C);
+  const int64_t step = p.step();
   strips(p, [&](int64_t n, int64_t col, int64_t width) {
-    const T* base = x + n * p.C * p.inner + col;
+    const T* base = x + p.at(n, col);
     T* l = lse + n * p.inner + col;
     if (p.is_log) std::fill(l, l + width, T(0));
+    else if (p.inner == 1) log_sum_exp(base, p.C, width, l);
     else log_sum_exp(base, p.C, p.inner, width, l);
     for (int64_t j = 0; j < width; ++j) {
       const int64_t at = n * p.inner + col + j, t = p.target[at];
@@ -99,18 +111,25 @@ void forward(const Problem& p, const T* x, const T* w, T* loss, T* lse, T* total
         values[at] = T(0);
         continue;
       }
-      T v = (l[j] - base[t * p.inner + j]) * (w ? w[t] : T(1));
+      const T* a = base + j * step;
+      T v = (l[j] - a[t * p.inner]) * (w ? w[t] : T(1));
       if (p.smoothing > 0) {
         double all = (w ? weight_sum : static_cast<double>(p.C)) * l[j];
-        for (int64_t k = 0; k < p.C; ++k) all -= static_cast<double>(base[k * p.inner + j]) * (w ? w[k] : T(1));
+        for (int64_t k = 0; k < p.C; ++k) all -= static_cast<double>(a[k * p.inner]) * (w ? w[k] : T(1));
         v = static_cast<T>((1 - p.smoothing) * v + smooth * all);
       }
       values[at] = v;
     }
   });
   double norm = 0;
-  for (int64_t i = 0; i < p.positions(); ++i)
-    if (p.target[i] != p.ignore) norm += w ? w[p.target[i]] : T(1);
+  if (w) {
+    for (int64_t i = 0; i < p.positions(); ++i)
+      if (p.target[i] != p.ignore) norm += w[p.target[i]];
+  } else {
+    int64_t count = 0;
+    for (int64_t i = 0; i < p.positions(); ++i) count += p.target[i] != p.ignore;
+    norm = static_cast<double>(count);
+  }
   *total = static_cast<T>(norm);
   if (p.reduction == kNone) {
     std::copy(values.p, values.p + p.positions(), loss);
@@ -138,44 +157,56 @@ RL_KERNEL(cross_entropy, 3, forward_infer, forward_run)
 // cross_entropy_backward(g, x, target, weight, lse, total, numbers…)
 void backward_infer(const Call& c, Meta* m) { m->like(*c.in[1]); }
 
+// dx = scale (q exp(x - lse) - smooth w_k), minus scale keep w_t at the target.
 template <class T>
-void backward(const Problem& p, const T* g, const T* x, const T* w, const T* lse, T total, T* dx) {
-  double weight_sum = static_cast<double>(p.C);
-  if (w) {
-    weight_sum = 0;
-    for (int64_t k = 0; k < p.C; ++k) weight_sum += w[k];
+struct Gradient {
+  const Problem& p;
+  const T *g, *x, *w, *lse;
+  T *dx, smooth, keep, total_weight, mean_scale;
+
+  Gradient(const Problem& problem, const T* grad, const T* input, const T* weight, const T* sums, T total, T* out)
+      : p(problem), g(grad), x(input), w(weight), lse(sums), dx(out),
+        smooth(static_cast<T>(p.smoothing / static_cast<double>(p.C))), keep(static_cast<T>(1 - p.smoothing)),
+        mean_scale(p.reduction == kNone ? T(0) : p.reduction == kMean ? *g / total : *g) {
+    double sum = w ? 0.0 : static_cast<double>(p.C);
+    if (w)
+      for (int64_t k = 0; k < p.C; ++k) sum += w[k];
+    total_weight = static_cast<T>(smooth * sum);
   }
-  const T smooth = static_cast<T>(p.smoothing / static_cast<double>(p.C)), keep = static_cast<T>(1 - p.smoothing);
-  strips(p, [&](int64_t n, int64_t col, int64_t width) {
-    const int64_t base = n * p.C * p.inner + col;
+  T scale(int64_t at) const { return p.reduction == kNone ? g[at] : mean_scale; }
+
+  void strip(int64_t n, int64_t col, int64_t width) const {
+    const int64_t base = p.at(n, col);
     const T* l = lse + n * p.inner + col;
-    // dx = scale (q exp(x - lse) - smooth w_k), minus scale keep w_t at the target.
-    T scale[kStrip], q[kStrip];
+    T by[kStrip], q[kStrip], pick[kStrip];
+    int32_t chosen[kStrip];
     for (int64_t j = 0; j < width; ++j) {
       const int64_t at = n * p.inner + col + j, t = p.target[at];
       const bool ignored = t == p.ignore;
-      scale[j] = ignored ? T(0) : (p.reduction == kNone ? g[at] : p.reduction == kMean ? *g / total : *g);
-      q[j] = ignored ? T(0) : keep * (w ? w[t] : T(1)) + static_cast<T>(smooth * weight_sum);
+      const T wt = w && !ignored ? w[t] : T(1);
+      by[j] = ignored ? T(0) : scale(at);
+      q[j] = keep * wt + total_weight;
+      pick[j] = by[j] * keep * wt;
+      chosen[j] = static_cast<int32_t>(t);
     }
     for (int64_t k = 0; k < p.C; ++k) {
       const T s = smooth * (w ? w[k] : T(1));
+      const T* a = x + base + k * p.inner;
+      T* o = dx + base + k * p.inner;
+      const int32_t one = static_cast<int32_t>(k);
+      if (p.is_log) {
+        for (int64_t j = 0; j < width; ++j) o[j] = by[j] * -s - (chosen[j] == one ? pick[j] : T(0));
+        continue;
+      }
       for (int64_t j = 0; j < width; ++j) {
-        const int64_t i = base + k * p.inner + j;
-        const T soft = p.is_log ? T(0) : fast_exp(x[i] - l[j]);
-        dx[i] = scale[j] == T(0) ? T(0) : scale[j] * (q[j] * soft - s);
+        const T v = by[j] * (q[j] * fast_exp_below(a[j] - l[j]) - s) - (chosen[j] == one ? pick[j] : T(0));
+        o[j] = by[j] == T(0) ? T(0) : v;
       }
     }
-    for (int64_t j = 0; j < width; ++j) {
-      const int64_t t = p.target[n * p.inner + col + j];
-      if (t != p.ignore) dx[base + t * p.inner + j] -= scale[j] * keep * (w ? w[t] : T(1));
-    }
-  });
-}
+  }
 
-// Rows: the class loop is the inner one.
-template <class T>
-void backward_rows(const Problem& p, const T* g, const T* x, const T* w, const T* lse, T total, T* dx) {
-  strips(p, [&](int64_t n, int64_t, int64_t) {
+  // The class loop is the inner one.
+  void row(int64_t n) const {
     const int64_t t = p.target[n];
     const T* a = x + n * p.C;
     T* o = dx + n * p.C;
@@ -183,13 +214,15 @@ void backward_rows(const Problem& p, const T* g, const T* x, const T* w, const T
       std::fill(o, o + p.C, T(0));
       return;
     }
-    const T scale = (p.reduction == kNone ? g[n] : p.reduction == kMean ? *g / total : *g) * (w ? w[t] : T(1));
+    const T by = scale(n), wt = w ? w[t] : T(1), q = by * (keep * wt + total_weight), s = by * smooth, l = lse[n];
     if (p.is_log) std::fill(o, o + p.C, T(0));
     else
-      for (int64_t k = 0; k < p.C; ++k) o[k] = scale * fast_exp(a[k] - lse[n]);
-    o[t] -= scale;
-  });
-}
+      each_lanes(a, p.C, o, [&](auto& v) { each_lane<T>(v, [&](T e) { return q * fast_exp_below(e - l); }); });
+    if (smooth != T(0))
+      for (int64_t k = 0; k < p.C; ++k) o[k] -= w ? s * w[k] : s;
+    o[t] -= by * keep * wt;
+  }
+};
 
 void backward_run(const Call& c) {
   const Array& x = *c.in[1];
@@ -198,8 +231,11 @@ void backward_run(const Call& c) {
     const Problem p(c, x, *c.in[2]);
     const T* w = c.in[3] ? c.in[3]->ptr<T>() : nullptr;
     const T total = *c.in[5]->ptr<T>();
-    auto go = p.inner == 1 && p.smoothing == 0 ? backward_rows<T> : backward<T>;
-    go(p, c.in[0]->ptr<T>(), x.ptr<T>(), w, c.in[4]->ptr<T>(), total, c.out[0]->ptr<T>());
+    const Gradient<T> d(p, c.in[0]->ptr<T>(), x.ptr<T>(), w, c.in[4]->ptr<T>(), total, c.out[0]->ptr<T>());
+    strips(p, [&](int64_t n, int64_t col, int64_t width) {
+      if (p.inner > 1) return d.strip(n, col, width);
+      for (int64_t j = 0; j < width; ++j) d.row(col + j);
+    });
   });
 }
 RL_KERNEL(cross_entropy_backward, 1, backward_infer, backward_run)

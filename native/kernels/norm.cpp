@@ -5,54 +5,68 @@
 #include <algorithm>
 #include <cmath>
 
-#include "../core/kernel.h"
+#include "rows.h"
 
 namespace rl {
 namespace {
 
-constexpr int64_t kLanes = 32;
 constexpr int64_t kBlock = 2048;
 constexpr int64_t kJob = 32768;               // elements per parallel chunk
 
-// Two sums at once: f(i, a, b) gives the terms. Lanes within a block, blocks in double.
-template <class T, class F>
-inline void two_sums(int64_t n, const F& f, double* first, double* second) {
-  double sa = 0, sb = 0;
-  for (int64_t k = 0; k < n; k += kBlock) {
-    const int64_t end = std::min(n, k + kBlock);
-    T a[kLanes] = {}, b[kLanes] = {}, ra = 0, rb = 0;
-    int64_t i = k;
-    for (; i + kLanes <= end; i += kLanes)
-      for (int64_t l = 0; l < kLanes; ++l) {
-        T u, v;
-        f(i + l, &u, &v);
-        a[l] += u;
-        b[l] += v;
-      }
-    for (; i < end; ++i) {
-      T u, v;
-      f(i, &u, &v);
-      ra += u;
-      rb += v;
-    }
-    for (int64_t s = kLanes / 2; s; s >>= 1)
-      for (int64_t l = 0; l < s; ++l) {
-        a[l] += a[l + s];
-        b[l] += b[l + s];
-      }
-    sa += static_cast<double>(a[0] + ra);
-    sb += static_cast<double>(b[0] + rb);
-  }
-  *first += sa;
-  *second += sb;
+// The next elements of a run, `left` of them; `rest` in lanes beyond.
+template <class T>
+inline void load_left(typename Sixteen<T>::vec& v, const T* p, int64_t left, T rest) {
+  if (left >= kLanes) Sixteen<T>::load(v, p);
+  else Sixteen<T>::load(v, p, left, rest);
 }
 
-template <class T, class F>
-inline double one_sum(int64_t n, const F& f) {
-  double s = 0, unused = 0;
-  two_sums<T>(n, [&](int64_t i, T* a, T* b) { *a = f(i), *b = T(0); }, &s, &unused);
-  return s;
-}
+// Two sums at once, in lanes; every kBlock elements they are added up in double. Short runs share the lanes.
+template <class T>
+struct TwoSums {
+  typedef typename Sixteen<T>::vec V;
+  V a = {}, b = {};
+  double first = 0, second = 0;
+  int64_t count = 0;
+
+  // f(i, left, u, v): the terms of elements i.. of the run, `left` of them; 0 in lanes beyond.
+  template <class F>
+  void add(int64_t n, const F& f) {
+    V u, v;
+    for (int64_t k = 0; k < n; k += kBlock) {
+      const int64_t end = std::min(n, k + kBlock);
+      V sa = a, sb = b, ta = {}, tb = {};     // two of each: additions wait for the one before
+      int64_t i = k;
+      for (; i + 2 * kLanes <= end; i += 2 * kLanes) {
+        f(i, kLanes, u, v);
+        sa += u;
+        sb += v;
+        f(i + kLanes, kLanes, u, v);
+        ta += u;
+        tb += v;
+      }
+      for (; i < end; i += kLanes) {
+        f(i, n - i, u, v);
+        sa += u;
+        sb += v;
+      }
+      a = sa + ta, b = sb + tb;
+      count += end - k;
+      if (count >= kBlock) flush();
+    }
+  }
+  void flush() {
+    first += static_cast<double>(Sixteen<T>::sum(a));
+    second += static_cast<double>(Sixteen<T>::sum(b));
+    a = b = V{};
+    count = 0;
+  }
+  void add_run(const T* x, int64_t n) {
+    add(n, [&](int64_t i, int64_t left, V& u, V& v) { load_left(u, x + i, left, T(0)), v = V{}; });
+  }
+  void add_squares(const T* x, int64_t n, T m) {
+    add(n, [&](int64_t i, int64_t left, V& u, V& v) { load_left(v, x + i, left, m), v -= m, u = v * v; });
+  }
+};
 
 // ---- batch norm -------------------------------------------------------------------------------------------------
 
@@ -65,13 +79,23 @@ struct Channels {
     S = 1;
     for (int d = 2; d < x.ndim; ++d) S *= x.shape[d];
   }
+  // fn(first, count) for groups of neighbouring channels: runs of a few elements are read side by side.
   template <class F>
-  void each(const F& fn) const {
-    const int64_t per = std::max<int64_t>(1, kJob / std::max<int64_t>(1, N * S));
+  void groups(const F& fn) const {
+    const int64_t group = std::clamp<int64_t>(512 / std::max<int64_t>(1, S), 1, kGroup);
+    const int64_t per = std::max<int64_t>(1, kJob / std::max<int64_t>(1, N * S) / group) * group;
     parallel_for((C + per - 1) / per, [&](int64_t job) {
-      for (int64_t c = job * per; c < std::min(C, (job + 1) * per); ++c) fn(c);
+      const int64_t end = std::min(C, (job + 1) * per);
+      for (int64_t c = job * per; c < end; c += group) fn(c, std::min(group, end - c));
     });
   }
+  // fn(channel within the group, offset of a run) for all runs of a group.
+  template <class F>
+  void runs(int64_t first, int64_t count, const F& fn) const {
+    for (int64_t i = 0; i < N; ++i)
+      for (int64_t c = 0; c < count; ++c) fn(c, (i * C + first + c) * S);
+  }
+  static constexpr int64_t kGroup = 16;
   // fn(first, count) for strips of channels, for S = 1.
   template <class F>
   void strips(const F& fn) const {
@@ -81,43 +105,71 @@ struct Channels {
 };
 
 template <class T>
-void one_channel_moments(const Channels& q, const T* x, int64_t c, double* mean, double* squares) {
+void group_moments(const Channels& q, const T* x, int64_t c0, int64_t count, double* mean, double* squares) {
   const double n = static_cast<double>(q.N * q.S);
-  double total = 0, sq = 0;
-  for (int64_t i = 0; i < q.N; ++i) {
-    const T* s = x + (i * q.C + c) * q.S;
-    total += one_sum<T>(q.S, [&](int64_t k) { return s[k]; });
+  TwoSums<T> sums[Channels::kGroup], around[Channels::kGroup];
+  T m[Channels::kGroup];
+  q.runs(c0, count, [&](int64_t c, int64_t at) { sums[c].add_run(x + at, q.S); });
+  for (int64_t c = 0; c < count; ++c) {
+    sums[c].flush();
+    mean[c] = sums[c].first / n;
+    m[c] = static_cast<T>(mean[c]);
   }
-  const T m = static_cast<T>(total / n);
-  double shift = 0;                           // the mean's rounding error is taken out again
-  for (int64_t i = 0; i < q.N; ++i) {
-    const T* s = x + (i * q.C + c) * q.S;
-    two_sums<T>(q.S, [&](int64_t k, T* a, T* b) { const T d = s[k] - m; *a = d * d, *b = d; }, &sq, &shift);
+  q.runs(c0, count, [&](int64_t c, int64_t at) { around[c].add_squares(x + at, q.S, m[c]); });
+  for (int64_t c = 0; c < count; ++c) {       // the mean's rounding error is taken out again
+    around[c].flush();
+    squares[c] = around[c].first - around[c].second * around[c].second / n;
   }
-  *mean = total / n;
-  *squares = sq - shift * shift / n;
 }
 
+// S = 1: neighbouring channels are lanes; rows in blocks, whose sums are added up in double.
 template <class T>
-void channel_moments(const Channels& q, const T* x, double* mean, double* squares) {
-  const double n = static_cast<double>(q.N * q.S);
-  if (q.S == 1) {
-    q.strips([&](int64_t c0, int64_t w) {
-      double s[Channels::kStrip] = {}, m[Channels::kStrip], v[Channels::kStrip] = {};
-      for (int64_t i = 0; i < q.N; ++i)
-        for (int64_t j = 0; j < w; ++j) s[j] += x[i * q.C + c0 + j];
-      for (int64_t j = 0; j < w; ++j) m[j] = s[j] / n;
-      for (int64_t i = 0; i < q.N; ++i)
-        for (int64_t j = 0; j < w; ++j) {
-          const double d = x[i * q.C + c0 + j] - m[j];
-          v[j] += d * d;
+struct ColumnSums {
+  typedef typename Sixteen<T>::vec V;
+  static constexpr int64_t kStrip = Channels::kStrip, kVectors = kStrip / kLanes, kRows = 128;
+  double first[kStrip] = {}, second[kStrip] = {};
+
+  // f(row, column, left, u, v) as in TwoSums, columns from 0 to w
+  template <class F>
+  void add(int64_t rows, int64_t w, const F& f) {
+    V u, v;
+    for (int64_t r0 = 0; r0 < rows; r0 += kRows) {
+      V a[kVectors] = {}, b[kVectors] = {};
+      for (int64_t r = r0; r < std::min(rows, r0 + kRows); ++r)
+        for (int64_t j = 0; j < w; j += kLanes) {
+          f(r, j, w - j, u, v);
+          a[j / kLanes] += u;
+          b[j / kLanes] += v;
         }
-      std::copy(m, m + w, mean + c0);
-      std::copy(v, v + w, squares + c0);
-    });
-    return;
+      for (int64_t j = 0; j < kStrip; ++j) {
+        first[j] += static_cast<double>(a[j / kLanes][j % kLanes]);
+        second[j] += static_cast<double>(b[j / kLanes][j % kLanes]);
+      }
+    }
   }
-  q.each([&](int64_t c) { one_channel_moments<T>(q, x, c, mean + c, squares + c); });
+};
+
+template <class T>
+void strip_moments(const Channels& q, const T* x, int64_t c0, int64_t w, double* mean, double* squares) {
+  typedef typename Sixteen<T>::vec V;
+  const double n = static_cast<double>(q.N);
+  ColumnSums<T> sums, around;
+  T m[Channels::kStrip] = {};
+  sums.add(q.N, w, [&](int64_t i, int64_t j, int64_t left, V& u, V& v) {
+    load_left(u, x + i * q.C + c0 + j, left, T(0));
+    v = V{};
+  });
+  for (int64_t j = 0; j < w; ++j) {
+    mean[j] = sums.first[j] / n;
+    m[j] = static_cast<T>(mean[j]);
+  }
+  around.add(q.N, w, [&](int64_t i, int64_t j, int64_t left, V& u, V& v) {
+    load_left(v, x + i * q.C + c0 + j, left, T(0));
+    Sixteen<T>::load(u, m + j);
+    v -= u;
+    u = v * v;
+  });
+  for (int64_t j = 0; j < w; ++j) squares[j] = around.first[j] - around.second[j] * around.second[j] / n;
 }
 
 template <class T>
@@ -126,15 +178,12 @@ inline T affine(T x, T mean, T scale, T shift) { return (x - mean) * scale + shi
 template <class T>
 inline T rectified(T x) { return x < T(0) ? T(0) : x; }
 
-// y = (x - mean) * rstd * w + b for channel c, then relu if asked for
+// y = (x - mean) * rstd * w + b for a run, then relu if asked for
 template <class T>
-void one_channel_affine(const Channels& q, const T* x, int64_t c, T scale, T m, T shift, bool relu, T* y) {
-  for (int64_t i = 0; i < q.N; ++i) {
-    const T* s = x + (i * q.C + c) * q.S;
-    T* o = y + (i * q.C + c) * q.S;
-    if (relu) for (int64_t k = 0; k < q.S; ++k) o[k] = rectified(affine(s[k], m, scale, shift));
-    else for (int64_t k = 0; k < q.S; ++k) o[k] = affine(s[k], m, scale, shift);
-  }
+inline void run_affine(const T* s, int64_t n, T scale, T m, T shift, bool relu, T* o) {
+  typedef typename Sixteen<T>::vec V;
+  if (relu) each_lanes(s, n, o, [&](V& v) { v = (v - m) * scale + shift, v = v < T(0) ? V{} : v; });
+  else each_lanes(s, n, o, [&](V& v) { v = (v - m) * scale + shift; });
 }
 
 template <class T>
@@ -155,8 +204,11 @@ void channel_affine(const Channels& q, const T* x, const T* w, const T* b, const
     });
     return;
   }
-  q.each([&](int64_t c) {
-    one_channel_affine<T>(q, x, c, w ? rstd[c] * w[c] : rstd[c], mean[c], b ? b[c] : T(0), relu, y);
+  q.groups([&](int64_t c0, int64_t count) {
+    q.runs(c0, count, [&](int64_t k, int64_t at) {
+      const int64_t c = c0 + k;
+      run_affine<T>(x + at, q.S, w ? rstd[c] * w[c] : rstd[c], mean[c], b ? b[c] : T(0), relu, y + at);
+    });
   });
 }
 
@@ -181,17 +233,23 @@ void batch_norm_run(const Call& c) {
       var[i] = static_cast<T>(squares / (n - 1));
     };
     if (q.S == 1) {
-      Scratch<double> mu(q.C), squares(q.C);
-      channel_moments<T>(q, x.ptr<T>(), mu, squares);
-      for (int64_t i = 0; i < q.C; ++i) finish(i, mu[i], squares[i]);
+      q.strips([&](int64_t c0, int64_t width) {
+        double mu[Channels::kStrip], squares[Channels::kStrip];
+        strip_moments<T>(q, x.ptr<T>(), c0, width, mu, squares);
+        for (int64_t i = 0; i < width; ++i) finish(c0 + i, mu[i], squares[i]);
+      });
       channel_affine<T>(q, x.ptr<T>(), w, b, mean, rstd, relu, c.out[0]->ptr<T>());
       return;
     }
-    q.each([&](int64_t i) {                   // a channel is still in the cache when it is scaled
-      double mu, squares;
-      one_channel_moments<T>(q, x.ptr<T>(), i, &mu, &squares);
-      finish(i, mu, squares);
-      one_channel_affine<T>(q, x.ptr<T>(), i, w ? rstd[i] * w[i] : rstd[i], mean[i], b ? b[i] : T(0), relu, c.out[0]->ptr<T>());
+    q.groups([&](int64_t c0, int64_t count) {  // channels are still in the cache when they are scaled
+      double mu[Channels::kGroup], squares[Channels::kGroup];
+      group_moments<T>(q, x.ptr<T>(), c0, count, mu, squares);
+      for (int64_t k = 0; k < count; ++k) finish(c0 + k, mu[k], squares[k]);
+      q.runs(c0, count, [&](int64_t k, int64_t at) {
+        const int64_t i = c0 + k;
+        const T scale = w ? rstd[i] * w[i] : rstd[i], shift = b ? b[i] : T(0);
+        run_affine<T>(x.ptr<T>() + at, q.S, scale, mean[i], shift, relu, c.out[0]->ptr<T>() + at);
+      });
     });
   });
 }
@@ -245,66 +303,83 @@ void batch_norm_backward_run(const Call& c) {
       return;
     }
     // dx = scale * (g - mean(g) - xhat * mean(g * xhat))
+    typedef typename Sixteen<T>::vec V;
     if (q.S == 1) {
       q.strips([&](int64_t c0, int64_t width) {
         constexpr int64_t kStrip = Channels::kStrip;
-        double sg[kStrip] = {}, sx[kStrip] = {};
-        T mu[kStrip], rs[kStrip], scale[kStrip], shift[kStrip], ag[kStrip], ax[kStrip];
+        T mu[kStrip] = {}, scale[kStrip] = {}, shift[kStrip] = {}, ag[kStrip] = {}, ax[kStrip] = {};
         for (int64_t j = 0; j < width; ++j) {
-          mu[j] = mean[c0 + j], rs[j] = rstd[c0 + j];
-          scale[j] = w ? rs[j] * w[c0 + j] : rs[j];
+          mu[j] = mean[c0 + j];
+          scale[j] = w ? rstd[c0 + j] * w[c0 + j] : rstd[c0 + j];
           shift[j] = b ? b[c0 + j] : T(0);
         }
-        auto passed = [&](int64_t k, int64_t j) {
-          return !relu || affine(x[k], mu[j], scale[j], shift[j]) > T(0) ? g[k] : T(0);
+        // What passed relu, and x - mean.
+        auto terms = [&](int64_t i, int64_t j, int64_t left, V& u, V& d) {
+          V m, s, t;
+          Sixteen<T>::load(m, mu + j);
+          load_left(u, g + i * q.C + c0 + j, left, T(0));
+          load_left(d, x + i * q.C + c0 + j, left, T(0));
+          d -= m;
+          if (!relu) return;
+          Sixteen<T>::load(s, scale + j);
+          Sixteen<T>::load(t, shift + j);
+          u = d * s + t > T(0) ? u : V{};
         };
-        for (int64_t i = 0; i < q.N; ++i)
-          for (int64_t j = 0; j < width; ++j) {
-            const int64_t k = i * q.C + c0 + j;
-            sg[j] += passed(k, j);
-            sx[j] += static_cast<double>(passed(k, j) * ((x[k] - mu[j]) * rs[j]));
-          }
+        ColumnSums<T> sums;
+        sums.add(q.N, width, [&](int64_t i, int64_t j, int64_t left, V& u, V& v) { terms(i, j, left, u, v), v *= u; });
         for (int64_t j = 0; j < width; ++j) {
-          ag[j] = training ? static_cast<T>(sg[j] / n) : T(0);
-          ax[j] = training ? static_cast<T>(sx[j] / n) : T(0);
-          dw[c0 + j] = static_cast<T>(sx[j]);
-          db[c0 + j] = static_cast<T>(sg[j]);
+          const double sg = sums.first[j], sx = sums.second[j] * rstd[c0 + j];
+          ag[j] = training ? static_cast<T>(sg / n) : T(0);
+          ax[j] = training ? static_cast<T>(sx / n) * rstd[c0 + j] : T(0);
+          dw[c0 + j] = static_cast<T>(sx);
+          db[c0 + j] = static_cast<T>(sg);
         }
         for (int64_t i = 0; i < q.N; ++i)
-          for (int64_t j = 0; j < width; ++j) {
-            const int64_t k = i * q.C + c0 + j;
-            dx[k] = scale[j] * (passed(k, j) - ag[j] - (x[k] - mu[j]) * rs[j] * ax[j]);
+          for (int64_t j = 0; j < width; j += kLanes) {
+            V u, d, s, of_g, of_x;
+            terms(i, j, width - j, u, d);
+            Sixteen<T>::load(s, scale + j);
+            Sixteen<T>::load(of_g, ag + j);
+            Sixteen<T>::load(of_x, ax + j);
+            Sixteen<T>::store(dx + i * q.C + c0 + j, s * (u - of_g - d * of_x), std::min<int64_t>(kLanes, width - j));
           }
       });
       return;
     }
-    q.each([&](int64_t ch) {
-      const T mu = mean[ch], rs = rstd[ch], scale = w ? rs * w[ch] : rs, shift = b ? b[ch] : T(0);
-      double sg = 0, sx = 0;
-      for (int64_t i = 0; i < q.N; ++i) {
-        const T *gi = g + (i * q.C + ch) * q.S, *xi = x + (i * q.C + ch) * q.S;
-        if (relu)
-          two_sums<T>(q.S, [&](int64_t k, T* first, T* second) {
-            const T gk = gi[k], p = affine(xi[k], mu, scale, shift) > T(0) ? gk : T(0);   // loaded in any case: no branch
-            *first = p, *second = p * (xi[k] - mu);
-          }, &sg, &sx);
-        else
-          two_sums<T>(q.S, [&](int64_t k, T* first, T* second) { *first = gi[k], *second = gi[k] * (xi[k] - mu); }, &sg, &sx);
+    q.groups([&](int64_t c0, int64_t count) {
+      constexpr int64_t kGroup = Channels::kGroup;
+      T mu[kGroup], scale[kGroup], shift[kGroup], ag[kGroup], ax[kGroup];
+      TwoSums<T> sums[kGroup];
+      for (int64_t k = 0; k < count; ++k) {
+        const int64_t ch = c0 + k;
+        mu[k] = mean[ch], scale[k] = w ? rstd[ch] * w[ch] : rstd[ch], shift[k] = b ? b[ch] : T(0);
       }
-      sx *= rs;
-      dw[ch] = static_cast<T>(sx);
-      db[ch] = static_cast<T>(sg);
-      const T ag = training ? static_cast<T>(sg / n) : T(0), ax = training ? static_cast<T>(sx / n) * rs : T(0);
-      for (int64_t i = 0; i < q.N; ++i) {
-        const int64_t at = (i * q.C + ch) * q.S;
-        if (relu)
-          for (int64_t k = at; k < at + q.S; ++k) {
-            const T gk = g[k], p = affine(x[k], mu, scale, shift) > T(0) ? gk : T(0);
-            dx[k] = scale * (p - ag - (x[k] - mu) * ax);
-          }
-        else
-          for (int64_t k = at; k < at + q.S; ++k) dx[k] = scale * (g[k] - ag - (x[k] - mu) * ax);
+      auto terms = [&](int64_t k, int64_t at, int64_t left, V& u, V& d) {
+        load_left(u, g + at, left, T(0));
+        load_left(d, x + at, left, mu[k]);
+        d -= mu[k];
+        if (relu) u = d * scale[k] + shift[k] > T(0) ? u : V{};
+      };
+      q.runs(c0, count, [&](int64_t k, int64_t at) {
+        sums[k].add(q.S, [&](int64_t i, int64_t left, V& u, V& v) { terms(k, at + i, left, u, v), v *= u; });
+      });
+      for (int64_t k = 0; k < count; ++k) {
+        sums[k].flush();
+        const T rs = rstd[c0 + k];
+        const double sg = sums[k].first, sx = sums[k].second * rs;
+        dw[c0 + k] = static_cast<T>(sx);
+        db[c0 + k] = static_cast<T>(sg);
+        ag[k] = training ? static_cast<T>(sg / n) : T(0);
+        ax[k] = training ? static_cast<T>(sx / n) * rs : T(0);
       }
+      q.runs(c0, count, [&](int64_t k, int64_t at) {
+        V u, d;
+        const T s = scale[k], of_g = ag[k], of_x = ax[k];
+        for (int64_t i = 0; i < q.S; i += kLanes) {
+          terms(k, at + i, q.S - i, u, d);
+          Sixteen<T>::store(dx + at + i, s * (u - of_g - d * of_x), std::min<int64_t>(kLanes, q.S - i));
+        }
+      });
     });
   });
 }
@@ -341,11 +416,14 @@ void row_norm_run(const Call& c) {
       for (int64_t r = job * per; r < std::min(q.rows, (job + 1) * per); ++r) {
         const T* s = x + r * q.n;
         T* o = y + r * q.n;
-        const double mu = q.centred ? one_sum<T>(q.n, [&](int64_t i) { return s[i]; }) / static_cast<double>(q.n) : 0.0;
+        TwoSums<T> sum, around;
+        if (q.centred) sum.add_run(s, q.n), sum.flush();
+        const double mu = sum.first / static_cast<double>(q.n);
         const T m = static_cast<T>(mu);
-        double squares = 0, shift = 0;
-        two_sums<T>(q.n, [&](int64_t i, T* u, T* v) { const T d = s[i] - m; *u = d * d, *v = d; }, &squares, &shift);
-        if (q.centred) squares -= shift * shift / static_cast<double>(q.n);
+        around.add_squares(s, q.n, m);
+        around.flush();
+        double squares = around.first;
+        if (q.centred) squares -= around.second * around.second / static_cast<double>(q.n);
         const T rs = static_cast<T>(1.0 / std::sqrt(squares / static_cast<double>(q.n) + q.eps));
         mean[r] = m;
         rstd[r] = rs;
@@ -359,7 +437,7 @@ void row_norm_run(const Call& c) {
         }
         for (int64_t k = 0; k < q.segments; ++k) {
           const T scale = w ? rs * w[p + k] : rs, add = b ? b[p + k] : T(0);
-          for (int64_t i = k * q.run; i < (k + 1) * q.run; ++i) o[i] = (s[i] - m) * scale + add;
+          run_affine<T>(s + k * q.run, q.run, scale, m, add, false, o + k * q.run);
         }
       }
     });
@@ -373,37 +451,55 @@ void row_backward(const Rows& q, int64_t r, const T* g, const T* x, const T* w, 
   T* o = dx + r * q.n;
   const int64_t p = r % q.groups * q.segments;
   double total = 0, along = 0;                // sums of g * w and of g * w * (x - mean)
+  typedef typename Sixteen<T>::vec V;
   if (q.run == 1) {
-    if (w) two_sums<T>(q.n, [&](int64_t i, T* a, T* b) { *a = gr[i] * w[p + i], *b = *a * (s[i] - m); }, &total, &along);
-    else two_sums<T>(q.n, [&](int64_t i, T* a, T* b) { *a = gr[i], *b = *a * (s[i] - m); }, &total, &along);
-    for (int64_t i = 0; i < q.n; ++i) {
-      dw[p + i] += gr[i] * ((s[i] - m) * rs);
-      db[p + i] += gr[i];
-    }
+    TwoSums<T> sums;
+    sums.add(q.n, [&](int64_t i, int64_t left, V& u, V& v) {
+      V d, at_w, at_b;
+      load_left(u, gr + i, left, T(0));
+      load_left(d, s + i, left, m);
+      load_left(at_w, dw + p + i, left, T(0));
+      load_left(at_b, db + p + i, left, T(0));
+      d -= m;
+      const int64_t lanes = std::min<int64_t>(kLanes, left);
+      Sixteen<T>::store(dw + p + i, at_w + u * (d * rs), lanes);
+      Sixteen<T>::store(db + p + i, at_b + u, lanes);
+      if (w) load_left(v, w + p + i, left, T(0)), u *= v;
+      v = u * d;
+    });
+    sums.flush();
+    total = sums.first, along = sums.second;
   } else {
     for (int64_t k = 0; k < q.segments; ++k) {
-      double a = 0, b = 0;
       const T *gk = gr + k * q.run, *sk = s + k * q.run;
-      two_sums<T>(q.run, [&](int64_t i, T* u, T* v) { *u = gk[i], *v = gk[i] * (sk[i] - m); }, &a, &b);
+      TwoSums<T> sums;
+      sums.add(q.run, [&](int64_t i, int64_t left, V& u, V& v) {
+        load_left(u, gk + i, left, T(0));
+        load_left(v, sk + i, left, m);
+        v = u * (v - m);
+      });
+      sums.flush();
       const double scale = w ? static_cast<double>(w[p + k]) : 1.0;
-      total += a * scale;
-      along += b * scale;
-      dw[p + k] += static_cast<T>(b * rs);
-      db[p + k] += static_cast<T>(a);
+      total += sums.first * scale;
+      along += sums.second * scale;
+      dw[p + k] += static_cast<T>(sums.second * rs);
+      db[p + k] += static_cast<T>(sums.first);
     }
   }
   const double n = static_cast<double>(q.n);
   const T mean_g = q.centred ? static_cast<T>(total / n) : T(0);
   const T slope = static_cast<T>(along / n * static_cast<double>(rs) * static_cast<double>(rs));
-  if (q.run == 1 && w) {
-    for (int64_t i = 0; i < q.n; ++i) o[i] = rs * (gr[i] * w[p + i] - mean_g - (s[i] - m) * slope);
-    return;
-  }
-  for (int64_t k = 0; k < (q.run == 1 ? 1 : q.segments); ++k) {
-    const T scale = w ? w[p + k] : T(1);
-    const int64_t len = q.run == 1 ? q.n : q.run;
-    for (int64_t i = k * len; i < (k + 1) * len; ++i) o[i] = rs * (gr[i] * scale - mean_g - (s[i] - m) * slope);
-  }
+  auto finish = [&](int64_t begin, int64_t end, T scale, const T* scales) {
+    V u, d, by = scale - V{};
+    for (int64_t i = begin; i < end; i += kLanes) {
+      load_left(u, gr + i, end - i, T(0));
+      load_left(d, s + i, end - i, T(0));
+      if (scales) load_left(by, scales + i, end - i, T(0));
+      Sixteen<T>::store(o + i, rs * (u * by - mean_g - (d - m) * slope), std::min<int64_t>(kLanes, end - i));
+    }
+  };
+  if (q.run == 1) return finish(0, q.n, T(1), w ? w + p : nullptr);
+  for (int64_t k = 0; k < q.segments; ++k) finish(k * q.run, (k + 1) * q.run, w ? w[p + k] : T(1), nullptr);
 }
 
 // row_norm_backward(g, x, w, mean, rstd; the same numbers) -> dx, dw, db

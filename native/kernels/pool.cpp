@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "extremes.h"
 #include "window.h"
 
 namespace rl {
@@ -129,6 +130,12 @@ struct MaxPool {
   }
 };
 
+// One window, the plane.
+template <class T>
+void one_window(const Call& c, int64_t planes, int64_t size) {
+  extremes_of<T, true, true>(c.in[0]->ptr<T>(), planes, size, c.out[0]->ptr<T>(), c.out[1]->ptr<int32_t>());
+}
+
 // max_pool(x; rank, size, kernel, stride, pad, dilation) -> values, places
 void max_pool_infer(const Call& c, Meta* m) {
   infer_size(c, 1, m);
@@ -147,6 +154,9 @@ void max_pool_run(const Call& c) {
   floating(c.in[0]->dtype, "max_pool", [&](auto z) {
     using T = decltype(z);
     if (out.count * out.size == 0) return;
+    bool whole = out.size == 1;
+    for (int d = 0; d < 3; ++d) whole &= w.k[d] == in.n[d] && w.p[d] == 0;
+    if (whole && in.size > 1) return one_window<T>(c, in.count, in.size);
     const MaxPool<T> pool(in, out, w);
     const int64_t per = std::max<int64_t>(1, kPlaneWork / (in.size + out.size * pool.count));
     parallel_for((out.count + per - 1) / per, [&](int64_t job) {
@@ -188,6 +198,7 @@ void adaptive_max_pool_run(const Call& c) {
   x.adaptive(in.n[2], out.n[2]);
   floating(c.in[0]->dtype, "adaptive_max_pool2d", [&](auto zero) {
     using T = decltype(zero);
+    if (out.size == 1) return one_window<T>(c, in.count, in.size);
     for_planes(out.count, in.size + out.size, [&](int64_t i) {
       const T* s = c.in[0]->ptr<T>() + i * in.size;
       T* best = c.out[0]->ptr<T>() + i * out.size;
@@ -272,27 +283,34 @@ RL_KERNEL(fractional_max_pool, 2, max_pool_infer, fractional_max_pool_run)
 void plane_scatter_infer(const Call& c, Meta* m) { infer_size(c, 1, m); }
 
 template <class T, class I>
+void scatter_plane(const T* g, const I* where, int64_t n, T* x, const Planes& out, int rank, bool assign) {
+  if (!assign) {
+    for (int64_t k = 0; k < n; ++k) x[where[k]] += g[k];
+    return;
+  }
+  for (int64_t k = 0; k < n; ++k) {
+    if (where[k] < 0 || where[k] >= out.size) {
+      std::string size = std::to_string(out.n[1]) + "x" + std::to_string(out.n[2]);
+      if (rank == 3) size = std::to_string(out.n[0]) + "x" + size;
+      throw std::runtime_error("Found an invalid max index: " + std::to_string(where[k]) +
+                               " (output volumes are of size " + size + ")");
+    }
+    x[where[k]] = g[k];
+  }
+}
+
+template <class T, class I>
 void scatter_planes(const Call& c, int rank) {
   const Planes in(*c.in[0], rank), out(*c.out[0], rank);
   const bool assign = c.inum(1 + rank);
-  for_planes(out.count, in.size + out.size, [&](int64_t i) {
-    const T* g = c.in[0]->ptr<T>() + i * in.size;
-    const I* where = c.in[1]->ptr<I>() + i * in.size;
-    T* x = c.out[0]->ptr<T>() + i * out.size;
-    std::memset(x, 0, static_cast<size_t>(out.size) * sizeof(T));
-    if (!assign) {
-      for (int64_t k = 0; k < in.size; ++k) x[where[k]] += g[k];
-      return;
-    }
-    for (int64_t k = 0; k < in.size; ++k) {
-      if (where[k] < 0 || where[k] >= out.size) {
-        std::string size = std::to_string(out.n[1]) + "x" + std::to_string(out.n[2]);
-        if (rank == 3) size = std::to_string(out.n[0]) + "x" + size;
-        throw std::runtime_error("Found an invalid max index: " + std::to_string(where[k]) +
-                                 " (output volumes are of size " + size + ")");
-      }
-      x[where[k]] = g[k];
-    }
+  // Small planes are cleared several at a time.
+  const int64_t together = std::max<int64_t>(1, 4096 / std::max<int64_t>(1, out.size));
+  for_planes((out.count + together - 1) / together, (in.size + out.size) * together, [&](int64_t group) {
+    const int64_t first = group * together, end = std::min(out.count, first + together);
+    std::memset(c.out[0]->ptr<T>() + first * out.size, 0, static_cast<size_t>((end - first) * out.size) * sizeof(T));
+    for (int64_t i = first; i < end; ++i)
+      scatter_plane(c.in[0]->ptr<T>() + i * in.size, c.in[1]->ptr<I>() + i * in.size, in.size, c.out[0]->ptr<T>() + i * out.size,
+                    out, rank, assign);
   });
 }
 

@@ -7,7 +7,7 @@
 #include <cstring>
 #include <type_traits>
 
-#include "../core/kernel.h"
+#include "extremes.h"
 
 namespace rl {
 namespace {
@@ -147,11 +147,90 @@ Acc block_sum(const T* p, int64_t n, const Load& load) {
   return block_sum<T, Acc>(p, half, load) + block_sum<T, Acc>(p + half, n - half, load);
 }
 
+// Rows of up to this many elements are added up sixteen at a time; columns in blocks of this many rows, then in order.
+constexpr int64_t kShortRow = 1024, kBlockRows = 64;
+
+template <class T>
+void lanes_of_row(const T* p, int64_t n, typename Sixteen<T>::vec& total) {
+  typename Sixteen<T>::vec v;
+  total = typename Sixteen<T>::vec{};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Sixteen<T>::load(v, p + i);
+    total += v;
+  }
+  if (i < n) {
+    Sixteen<T>::load(v, p + i, n - i, T(0));
+    total += v;
+  }
+}
+
+template <class T, class Finish>
+void sum_short_rows(const T* p, int64_t rows, int64_t n, T* out, const Finish& finish) {
+  for (int64_t r = 0; r < rows; r += kLanes) {
+    typename Sixteen<T>::vec v[kLanes];
+    const int64_t group = std::min<int64_t>(kLanes, rows - r);
+    for (int64_t k = 0; k < kLanes; ++k) {
+      if (k < group) lanes_of_row(p + (r + k) * n, n, v[k]);
+      else v[k] = typename Sixteen<T>::vec{};
+    }
+    Sixteen<T>::sums(v);
+    finish(v[0]);
+    Sixteen<T>::store(out + r, v[0], group);
+  }
+}
+
+// Sums of N vectors of neighbouring columns, the last of them `last` columns wide.
+template <class T, int N, class Finish>
+void sum_columns(const T* p, int64_t rows, int64_t pitch, int64_t last, T* out, const Finish& finish) {
+  typedef typename Sixteen<T>::vec V;
+  V total[N] = {}, v;
+  for (int64_t r0 = 0; r0 < rows; r0 += kBlockRows) {
+    V part[N] = {};
+    for (int64_t r = r0; r < std::min(rows, r0 + kBlockRows); ++r) {
+      const T* row = p + r * pitch;
+      for (int k = 0; k < N - 1; ++k) {
+        Sixteen<T>::load(v, row + k * kLanes);
+        part[k] += v;
+      }
+      if (last == kLanes) Sixteen<T>::load(v, row + (N - 1) * kLanes);
+      else Sixteen<T>::load(v, row + (N - 1) * kLanes, last, T(0));
+      part[N - 1] += v;
+    }
+    for (int k = 0; k < N; ++k) total[k] += part[k];
+  }
+  for (int k = 0; k < N; ++k) {
+    finish(total[k]);
+    Sixteen<T>::store(out + k * kLanes, total[k], k == N - 1 ? last : kLanes);
+  }
+}
+
+template <class T, class Finish>
+void sum_column_strip(const T* p, int64_t rows, int64_t pitch, int64_t w, T* out, const Finish& finish) {
+  const int64_t last = (w - 1) % kLanes + 1;
+  switch ((w + kLanes - 1) / kLanes) {
+    case 1: return sum_columns<T, 1>(p, rows, pitch, last, out, finish);
+    case 2: return sum_columns<T, 2>(p, rows, pitch, last, out, finish);
+    case 3: return sum_columns<T, 3>(p, rows, pitch, last, out, finish);
+    default: return sum_columns<T, 4>(p, rows, pitch, last, out, finish);
+  }
+}
+
+// The elements themselves, not a function of them: these sums run in vectors.
+struct Itself {
+  template <class T>
+  T operator()(T x) const { return x; }
+};
+
 template <class T, class Acc, class Load>
 void sum_form(const T* p, const Form& f, T* out, const Load& load, double scale) {
   auto finish = [scale](Acc s) {
     if constexpr (std::is_floating_point_v<Acc>) return static_cast<T>(scale == 1.0 ? s : s * static_cast<Acc>(scale));
     else return static_cast<T>(s);
+  };
+  constexpr bool in_lanes = std::is_floating_point_v<T> && std::is_same_v<Load, Itself>;
+  auto finish_lanes = [scale](auto& v) {
+    if (scale != 1.0) v *= static_cast<T>(scale);
   };
   if (f.inner == 1) {
     if (f.outer == 1) {
@@ -169,33 +248,65 @@ void sum_form(const T* p, const Form& f, T* out, const Load& load, double scale)
       *out = finish(block_sum<Acc, Acc>(part, chunks, [](Acc x) { return x; }));
       return;
     }
-    const int64_t rows = std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.reduced));
+    const int64_t rows = (std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.reduced)) + kLanes - 1) / kLanes * kLanes;
     parallel_for((f.outer + rows - 1) / rows, [&](int64_t k) {
-      for (int64_t r = k * rows; r < std::min(f.outer, (k + 1) * rows); ++r)
-        out[r] = finish(block_sum<T, Acc>(p + r * f.reduced, f.reduced, load));
+      const int64_t first = k * rows, end = std::min(f.outer, first + rows);
+      if constexpr (in_lanes)
+        if (f.reduced <= kShortRow)
+          return sum_short_rows(p + first * f.reduced, end - first, f.reduced, out + first, finish_lanes);
+      for (int64_t r = first; r < end; ++r) out[r] = finish(block_sum<T, Acc>(p + r * f.reduced, f.reduced, load));
     });
     return;
   }
-  // Columns: strips of `inner`, partial sums over blocks of rows, then added in order.
-  constexpr int64_t kStrip = 256, kRows = 64;
-  const int64_t strips = (f.inner + kStrip - 1) / kStrip;
-  const bool parallel = f.outer * f.reduced * f.inner > kWork;
-  auto strip = [&](int64_t job) {
-    const int64_t o = job / strips, j0 = job % strips * kStrip, w = std::min(kStrip, f.inner - j0);
-    Acc total[kStrip] = {}, part[kStrip];
-    const T* base = p + o * f.reduced * f.inner + j0;
-    for (int64_t r0 = 0; r0 < f.reduced; r0 += kRows) {
-      for (int64_t j = 0; j < w; ++j) part[j] = Acc(0);
-      for (int64_t r = r0; r < std::min(f.reduced, r0 + kRows); ++r) {
-        const T* row = base + r * f.inner;
-        for (int64_t j = 0; j < w; ++j) part[j] += load(row[j]);
+  constexpr int64_t kStrip = 64;
+  const int64_t strips = (f.inner + kStrip - 1) / kStrip, jobs = f.outer * strips;
+  const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.reduced * std::min(f.inner, kStrip)));
+  parallel_for((jobs + per - 1) / per, [&](int64_t k) {
+    for (int64_t job = k * per; job < std::min(jobs, (k + 1) * per); ++job) {
+      const int64_t o = job / strips, j0 = job % strips * kStrip, w = std::min(kStrip, f.inner - j0);
+      const T* base = p + o * f.reduced * f.inner + j0;
+      T* to = out + o * f.inner + j0;
+      if constexpr (in_lanes) {
+        sum_column_strip(base, f.reduced, f.inner, w, to, finish_lanes);
+        continue;
       }
-      for (int64_t j = 0; j < w; ++j) total[j] += part[j];
+      Acc total[kStrip] = {}, part[kStrip];
+      for (int64_t r0 = 0; r0 < f.reduced; r0 += kBlockRows) {
+        std::fill(part, part + w, Acc(0));
+        for (int64_t r = r0; r < std::min(f.reduced, r0 + kBlockRows); ++r)
+          for (int64_t j = 0; j < w; ++j) part[j] += load(base[r * f.inner + j]);
+        for (int64_t j = 0; j < w; ++j) total[j] += part[j];
+      }
+      for (int64_t j = 0; j < w; ++j) to[j] = finish(total[j]);
     }
-    for (int64_t j = 0; j < w; ++j) out[o * f.inner + j0 + j] = finish(total[j]);
-  };
-  if (parallel) parallel_for(f.outer * strips, strip);
-  else for (int64_t job = 0; job < f.outer * strips; ++job) strip(job);
+  });
+}
+
+// Where reduced dimensions enclose others: the last run of reduced ones first, then the rest.
+template <class T>
+void sum_in_steps(const Array& a, uint64_t mask, T* out, double scale) {
+  Form f;
+  if (direct_form(a, mask, &f)) return sum_form<T, T>(a.ptr<T>(), f, out, Itself{}, scale);
+  int end = a.ndim, begin;
+  while (!(mask >> (end - 1) & 1)) --end;
+  for (begin = end; begin > 0 && (mask >> (begin - 1) & 1);) --begin;
+  f = Form{};
+  Array rest;
+  rest.dtype = a.dtype;
+  rest.ndim = 0;
+  for (int d = 0; d < a.ndim; ++d) {
+    (d < begin ? f.outer : d < end ? f.reduced : f.inner) *= a.shape[d];
+    if (d < begin || d >= end) rest.shape[rest.ndim++] = a.shape[d];
+  }
+  rest.set_contiguous();
+  Scratch<T> sums(rest.numel);
+  sum_form<T, T>(a.ptr<T>(), f, sums, Itself{}, 1.0);
+  Storage storage;
+  storage.data = reinterpret_cast<char*>(sums.p);
+  rest.storage = &storage;
+  const uint64_t low = mask & ((uint64_t{1} << begin) - 1);
+  sum_in_steps<T>(rest, low, out, scale);
+  rest.storage = nullptr;
 }
 
 // sum(x, mask, keepdim, scale): scale is 1/n for a mean.
@@ -205,8 +316,12 @@ void sum_run(const Call& c) {
   all_types(a.dtype, "sum_cpu", [&](auto z) {
     using T = decltype(z);
     using Acc = std::conditional_t<std::is_floating_point_v<T>, T, std::conditional_t<std::is_same_v<T, bool>, int64_t, T>>;
-    with_form<T>(a, static_cast<uint64_t>(c.inum(0)), [&](const T* p, const Form& f) {
-      sum_form<T, Acc>(p, f, out.ptr<T>(), [](auto x) { return static_cast<Acc>(x); }, scale);
+    const uint64_t mask = static_cast<uint64_t>(c.inum(0));
+    if constexpr (std::is_floating_point_v<T>)
+      if (a.contiguous() && a.numel) return sum_in_steps<T>(a, mask, out.ptr<T>(), scale);
+    with_form<T>(a, mask, [&](const T* p, const Form& f) {
+      if constexpr (std::is_same_v<T, Acc>) sum_form<T, Acc>(p, f, out.ptr<T>(), Itself{}, scale);
+      else sum_form<T, Acc>(p, f, out.ptr<T>(), [](T x) { return static_cast<Acc>(x); }, scale);
     });
   });
 }
@@ -214,7 +329,48 @@ RL_KERNEL(sum, 1, reduce_shape, sum_run)
 
 // ---- folds (product, all, any, extrema) ----------------------------------------------------------------------
 
-template <class T, class R, class Fold>
+// One row in lanes, four vectors at a time: a chain of comparisons is as long as their latency.
+template <class T, class Fold>
+T fold_row(const T* p, int64_t n, T start, const Fold& fold) {
+  constexpr int64_t kWide = 4 * kLanes;
+  T lane[kWide];
+  std::fill(lane, lane + kWide, start);
+  int64_t i = 0;
+  for (; i + kWide <= n; i += kWide)
+    for (int64_t k = 0; k < kWide; ++k) lane[k] = fold(lane[k], p[i + k]);
+  for (int64_t k = 0; i < n; ++i, ++k) lane[k] = fold(lane[k], p[i]);
+  for (int64_t s = kWide / 2; s; s >>= 1)
+    for (int64_t k = 0; k < s; ++k) lane[k] = fold(lane[k], lane[k + s]);
+  return lane[0];
+}
+
+// Sixteen rows at a time, or fewer.
+template <class T, bool MAX>
+void extremes_of_rows(const T* p, int64_t rows, int64_t n, T* out) {
+  typedef typename Sixteen<T>::vec V;
+  const T rest = MAX ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
+  auto fold = [](V& a, const V& b) { a = (MAX ? b > a : b < a) | (b != b) ? b : a; };
+  V best[kLanes], v;
+  for (int64_t r = 0; r < kLanes; ++r) {
+    const T* s = p + std::min(r, rows - 1) * n;
+    V a = rest - V{};
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) {
+      Sixteen<T>::load(v, s + i);
+      fold(a, v);
+    }
+    if (i < n) {
+      Sixteen<T>::load(v, s + i, n - i, rest);
+      fold(a, v);
+    }
+    best[r] = a;
+  }
+  Sixteen<T>::fold_rows(best, fold);
+  Sixteen<T>::store(out, best[0], rows);
+}
+
+// ANY_ORDER: the result does not depend on the order of the elements (extrema).
+template <bool ANY_ORDER, class T, class R, class Fold>
 void fold_form(const T* p, const Form& f, R* out, R start, const Fold& fold) {
   const int64_t span = f.reduced * f.inner;
   const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, span));
@@ -222,9 +378,13 @@ void fold_form(const T* p, const Form& f, R* out, R start, const Fold& fold) {
     for (int64_t o = k * per; o < std::min(f.outer, (k + 1) * per); ++o) {
       const T* base = p + o * span;
       if (f.inner == 1) {
-        R acc = start;
-        for (int64_t r = 0; r < f.reduced; ++r) acc = fold(acc, base[r]);
-        out[o] = acc;
+        if constexpr (ANY_ORDER) {
+          out[o] = fold_row(base, f.reduced, start, fold);
+        } else {
+          R acc = start;
+          for (int64_t r = 0; r < f.reduced; ++r) acc = fold(acc, base[r]);
+          out[o] = acc;
+        }
         continue;
       }
       R* row = out + o * f.inner;
@@ -246,48 +406,108 @@ constexpr T highest() {
   else return std::numeric_limits<T>::max();
 }
 
-#define RL_FOLD(name_, infer_, Result_, start_, expr_)                                              \
+#define RL_FOLD(name_, infer_, Result_, order_, start_, expr_)                                       \
   void name_##_run(const Call& c) {                                                                 \
     const Array &out = *c.out[0], &a = *c.in[0];                                                    \
     all_types(a.dtype, #name_, [&](auto z) {                                                        \
       using T = decltype(z);                                                                        \
       using R = Result_;                                                                            \
       with_form<T>(a, static_cast<uint64_t>(c.inum(0)), [&](const T* p, const Form& f) {            \
-        fold_form<T, R>(p, f, out.ptr<R>(), start_, [](R acc, T x) -> R { return expr_; });         \
+        fold_form<order_, T, R>(p, f, out.ptr<R>(), start_, [](R acc, T x) -> R { return expr_; }); \
       });                                                                                           \
     });                                                                                             \
   }                                                                                                 \
   RL_KERNEL(name_, 1, infer_, name_##_run)
 
-RL_FOLD(prod, reduce_shape, T, R(1), static_cast<T>(acc * x))
-RL_FOLD(all, reduce_shape_bool, bool, true, acc && x != T(0))
-RL_FOLD(any, reduce_shape_bool, bool, false, acc || x != T(0))
-RL_FOLD(amax, reduce_shape, T, lowest<T>(), (x > acc || x != x) ? x : acc)
-RL_FOLD(amin, reduce_shape, T, highest<T>(), (x < acc || x != x) ? x : acc)
+RL_FOLD(prod, reduce_shape, T, false, R(1), static_cast<T>(acc * x))
+RL_FOLD(all, reduce_shape_bool, bool, false, true, acc && x != T(0))
+RL_FOLD(any, reduce_shape_bool, bool, false, false, acc || x != T(0))
+template <bool MAX>
+void extremes_run(const Call& c) {
+  const Array &out = *c.out[0], &a = *c.in[0];
+  all_types(a.dtype, MAX ? "amax" : "amin", [&](auto z) {
+    using T = decltype(z);
+    with_form<T>(a, static_cast<uint64_t>(c.inum(0)), [&](const T* p, const Form& f) {
+      T* o = out.ptr<T>();
+      if constexpr (std::is_floating_point_v<T>)
+        if (f.inner == 1 && f.outer > 1) {
+          const int64_t per = (kWork / std::max<int64_t>(1, f.reduced) / kLanes + 1) * kLanes;
+          parallel_for((f.outer + per - 1) / per, [&](int64_t k) {
+            const int64_t end = std::min(f.outer, (k + 1) * per);
+            for (int64_t r = k * per; r < end; r += kLanes)
+              extremes_of_rows<T, MAX>(p + r * f.reduced, std::min<int64_t>(kLanes, end - r), f.reduced, o + r);
+          });
+          return;
+        }
+      fold_form<true, T, T>(p, f, o, MAX ? lowest<T>() : highest<T>(),
+                            [](T acc, T x) -> T { return ((MAX ? x > acc : x < acc) || x != x) ? x : acc; });
+    });
+  });
+}
+void amax_run(const Call& c) { extremes_run<true>(c); }
+void amin_run(const Call& c) { extremes_run<false>(c); }
+RL_KERNEL(amax, 1, reduce_shape, amax_run)
+RL_KERNEL(amin, 1, reduce_shape, amin_run)
 
 // ---- extrema with their positions --------------------------------------------------------------------------------
 
 // Values and first positions; NaN wins. mask has one bit, or all (argmax of the flattened array).
 template <class T, bool MAX>
+inline bool ahead(T x, T best) {
+  return MAX ? x > best : x < best;
+}
+
+// A strip of neighbouring columns, carried along. I: an integer of T's size, so that values and places share vectors.
+constexpr int64_t kExtremeStrip = 64;
+
+template <class T, class I, bool MAX>
+void extreme_strip(const T* s, int64_t n, int64_t pitch, int64_t w, T* values, int64_t* where) {
+  I place[kExtremeStrip] = {};
+  T best[kExtremeStrip];
+  for (int64_t j = 0; j < w; ++j) best[j] = s[j];
+  for (int64_t r = 1; r < n; ++r)
+    for (int64_t j = 0; j < w; ++j) {
+      const T x = s[r * pitch + j];
+      const bool take = (ahead<T, MAX>(x, best[j]) || x != x) && best[j] == best[j];
+      best[j] = take ? x : best[j];
+      place[j] = take ? static_cast<I>(r) : place[j];
+    }
+  for (int64_t j = 0; j < w; ++j) {
+    values[j] = best[j];
+    where[j] = static_cast<int64_t>(place[j]);
+  }
+}
+
+template <class T, bool MAX>
+void extreme_line(const T* s, int64_t n, T* value, int64_t* where) {
+  int64_t at = 0;
+  for (int64_t r = 1; r < n; ++r)
+    if (ahead<T, MAX>(s[r], s[at]) || (s[r] != s[r] && s[at] == s[at])) at = r;
+  *value = s[at];
+  *where = at;
+}
+
+template <class T, class I, bool MAX>
 void extreme_form(const T* p, const Form& f, T* values, int64_t* where) {
-  const int64_t span = f.reduced * f.inner;
-  const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, span));
-  parallel_for((f.outer + per - 1) / per, [&](int64_t k) {
-    for (int64_t o = k * per; o < std::min(f.outer, (k + 1) * per); ++o)
-      for (int64_t j = 0; j < f.inner; ++j) {
-        const T* s = p + o * span + j;
-        T best = s[0];
-        int64_t at = 0;
-        for (int64_t r = 1; r < f.reduced && best == best; ++r) {
-          T x = s[r * f.inner];
-          if ((MAX ? x > best : x < best) || x != x) {
-            best = x;
-            at = r;
-          }
-        }
-        values[o * f.inner + j] = best;
-        where[o * f.inner + j] = at;
-      }
+  if (f.inner == 1) {
+    if constexpr (std::is_floating_point_v<T> && sizeof(I) == sizeof(T))
+      return extremes_of<T, MAX, false>(p, f.outer, f.reduced, values, where);
+    const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.reduced));
+    parallel_for((f.outer + per - 1) / per, [&](int64_t k) {
+      for (int64_t o = k * per; o < std::min(f.outer, (k + 1) * per); ++o)
+        extreme_line<T, MAX>(p + o * f.reduced, f.reduced, values + o, where + o);
+    });
+    return;
+  }
+  const int64_t strips = (f.inner + kExtremeStrip - 1) / kExtremeStrip, jobs = f.outer * strips;
+  const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.reduced * std::min(f.inner, kExtremeStrip)));
+  parallel_for((jobs + per - 1) / per, [&](int64_t k) {
+    for (int64_t job = k * per; job < std::min(jobs, (k + 1) * per); ++job) {
+      const int64_t o = job / strips, j0 = job % strips * kExtremeStrip, w = std::min(kExtremeStrip, f.inner - j0);
+      const T* s = p + o * f.reduced * f.inner + j0;
+      const int64_t to = o * f.inner + j0;
+      extreme_strip<T, I, MAX>(s, f.reduced, f.inner, w, values + to, where + to);
+    }
   });
 }
 
@@ -297,7 +517,10 @@ void extreme_run(const Call& c) {
   all_types(a.dtype, MAX ? "max_values_cpu" : "min_values_cpu", [&](auto z) {
     using T = decltype(z);
     with_form<T>(a, static_cast<uint64_t>(c.inum(0)), [&](const T* p, const Form& f) {
-      extreme_form<T, MAX>(p, f, c.out[0]->ptr<T>(), c.out[1]->ptr<int64_t>());
+      T* values = c.out[0]->ptr<T>();
+      int64_t* where = c.out[1]->ptr<int64_t>();
+      if (sizeof(T) == 8 || f.reduced > std::numeric_limits<int32_t>::max()) extreme_form<T, int64_t, MAX>(p, f, values, where);
+      else extreme_form<T, int32_t, MAX>(p, f, values, where);
     });
   });
 }
@@ -406,9 +629,9 @@ void norm_run(const Call& c) {
       } else if (p == 0) {
         sum_form<T, T>(s, f, o, [](auto x) { return static_cast<T>(x != 0); }, 1.0);
       } else if (p == inf) {
-        fold_form<T, T>(s, f, o, T(0), [](T acc, T x) { T v = std::fabs(x); return (v > acc || v != v) ? v : acc; });
+        fold_form<true, T, T>(s, f, o, T(0), [](T acc, T x) { T v = std::fabs(x); return (v > acc || v != v) ? v : acc; });
       } else if (p == -inf) {
-        fold_form<T, T>(s, f, o, inf, [](T acc, T x) { T v = std::fabs(x); return (v < acc || v != v) ? v : acc; });
+        fold_form<true, T, T>(s, f, o, inf, [](T acc, T x) { T v = std::fabs(x); return (v < acc || v != v) ? v : acc; });
       } else {
         sum_form<T, double>(s, f, o, [p](auto x) { return std::pow(std::fabs(static_cast<double>(x)), p); }, 1.0);
         for (int64_t i = 0; i < out.numel; ++i) o[i] = static_cast<T>(std::pow(static_cast<double>(o[i]), 1.0 / p));

@@ -23,14 +23,15 @@ struct Form {
   }
 };
 
-// Calls row(offset) for each row, or strip(offset, width) for each strip of columns.
-template <class Row, class Strip>
+// Calls row(offset, rows) for each row or group of up to GROUP rows, or strip(offset, width) for each strip of columns.
+template <int64_t GROUP, class Row, class Strip>
 void for_rows(const Form& f, const Row& row, const Strip& strip) {
   if (f.n == 0) return;
   if (f.inner == 1) {
-    const int64_t per = std::max<int64_t>(1, kWork / f.n);
+    const int64_t per = (kWork / f.n / GROUP + 1) * GROUP;
     parallel_for((f.outer + per - 1) / per, [&](int64_t k) {
-      for (int64_t o = k * per; o < std::min(f.outer, (k + 1) * per); ++o) row(o * f.n);
+      const int64_t end = std::min(f.outer, (k + 1) * per);
+      for (int64_t o = k * per; o < end; o += GROUP) row(o * f.n, std::min(GROUP, end - o));
     });
     return;
   }
@@ -47,18 +48,17 @@ void for_rows(const Form& f, const Row& row, const Strip& strip) {
 
 template <bool LOG, class T>
 void forward(const T* x, T* y, const Form& f) {
-  for_rows(
+  for_rows<LOG ? kLanes : 1>(
       f,
-      [&](int64_t at) {
-        const T* a = x + at;
-        T* o = y + at;
-        const T m = lane_max(a, f.n);
+      [&](int64_t at, int64_t rows) {
         if constexpr (LOG) {
-          const T l = fast_log(exp_sum<false>(a, f.n, m, o));
-          for (int64_t i = 0; i < f.n; ++i) o[i] = (a[i] - m) - l;
+          T m[kLanes], l[kLanes];
+          log_sums(x + at, rows, f.n, m, l);
+          for (int64_t r = 0; r < rows; ++r)
+            each_lanes(x + at + r * f.n, f.n, y + at + r * f.n, [&](auto& v) { v = (v - m[r]) - l[r]; });
         } else {
-          const T scale = T(1) / exp_sum<true>(a, f.n, m, o);
-          for (int64_t i = 0; i < f.n; ++i) o[i] *= scale;
+          const T scale = T(1) / exp_sum<true>(x + at, f.n, lane_max(x + at, f.n), y + at);
+          each_lanes(y + at, f.n, y + at, [&](auto& v) { v *= scale; });
         }
       },
       [&](int64_t at, int64_t w) {
@@ -86,15 +86,33 @@ void forward(const T* x, T* y, const Form& f) {
       });
 }
 
+// sum g y, or only sum g
+template <bool ONLY_G, class T>
+T product_sum(const T* g, const T* y, int64_t n) {
+  typename Sixteen<T>::vec u, v, total = {};
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) {
+    Sixteen<T>::load(u, g + i);
+    Sixteen<T>::load(v, y + i);
+    total += ONLY_G ? u : u * v;
+  }
+  if (i < n) {
+    Sixteen<T>::load(u, g + i, n - i, T(0));
+    Sixteen<T>::load(v, y + i, n - i, T(0));
+    total += ONLY_G ? u : u * v;
+  }
+  return Sixteen<T>::sum(total);
+}
+
 // softmax: dx = y (g - sum g y); log_softmax: dx = g - exp(y) sum g.
 template <bool LOG, class T>
 void backward(const T* g, const T* y, T* dx, const Form& f) {
   auto term = [](T gi, T yi) { return LOG ? gi : gi * yi; };
-  auto result = [](T gi, T yi, T s) { return LOG ? gi - fast_exp(yi) * s : yi * (gi - s); };
-  for_rows(
+  auto result = [](T gi, T yi, T s) { return LOG ? gi - fast_exp_below(yi) * s : yi * (gi - s); };
+  for_rows<1>(
       f,
-      [&](int64_t at) {
-        const T s = lane_sum<T>(f.n, [&](int64_t i) { return term(g[at + i], y[at + i]); });
+      [&](int64_t at, int64_t) {
+        const T s = product_sum<LOG>(g + at, y + at, f.n);
         for (int64_t i = 0; i < f.n; ++i) dx[at + i] = result(g[at + i], y[at + i], s);
       },
       [&](int64_t at, int64_t w) {

@@ -13,51 +13,71 @@ namespace {
 inline float bits_to_float(int32_t i) { return __builtin_bit_cast(float, i); }
 inline int32_t float_to_bits(float f) { return __builtin_bit_cast(int32_t, f); }
 
-// exp(x) = 2^n * exp(r), |r| <= ln2/2, the polynomial of Cephes (expf.c). 2^n in two factors, so that
-// results near the ends of the range (denormals, close to overflow) are right.
+// x log2(e), rounded by adding 1.5 * 2^23: n is the sum less that again, and the sum's last bits are n's.
+struct Rounded {
+  float n;
+  uint32_t bits;
+};
+inline Rounded round_log2(float x) {
+  const float shifted = x * 1.44269504088896341f + 12582912.0f;
+  return {shifted - 12582912.0f, static_cast<uint32_t>(float_to_bits(shifted))};
+}
+
+// exp(x) = 2^n * exp(r), |r| <= ln2/2: exp(r) by a polynomial with an error of 3e-9.
+inline float exp_rest(float x, float n) {
+  float r = x - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  float p = 1.3814177364e-3f;
+  p = p * r + 8.3689214662e-3f;
+  p = p * r + 4.1668407619e-2f;
+  p = p * r + 1.6666519642e-1f;
+  p = p * r + 4.9999994040e-1f;
+#if defined(__FP_FAST_FMAF)
+  p = p * r + 1.0f;
+  return p * r + 1.0f;
+#else
+  return p * (r * r) + r + 1.0f;              // one rounding less next to 1 where a product is rounded before it is added
+#endif
+}
+
+inline float power_of_two(uint32_t bits, uint32_t bias) {
+  return bits_to_float(static_cast<int32_t>((bits + bias) << 23));
+}
+
+// 2^n in two factors, so that results near the ends of the range (denormals, close to overflow) are right: 2^(n-64) 2^64
+// above, 2^(n+64) 2^-64 below.
 inline float fast_exp(float x) {
   float c = x > 89.0f ? 89.0f : x;
   c = c < -104.0f ? -104.0f : c;
-  float n = __builtin_rintf(c * 1.44269504088896341f);
-  float r = c - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  int32_t k = static_cast<int32_t>(n);
-  int32_t half = k >> 1;
-  float y = p * bits_to_float((half + 127) << 23) * bits_to_float((k - half + 127) << 23);
-  return x != x ? x : y;
+  const Rounded k = round_log2(c);
+  const bool above = c > 0.0f;
+  const float y = exp_rest(c, k.n) * power_of_two(k.bits, above ? 127 - 64 : 127 + 64);
+  return y * (above ? 18446744073709551616.0f : 5.42101086242752217e-20f);
 }
 inline double fast_exp(double x) { return std::exp(x); }
 
-// exp where neither x nor the result is near the ends of the range (-87 <= x <= 88): 2^n goes into the exponent's bits.
+// exp of numbers up to 0, denormal results too.
+inline float fast_exp_down(float x) {
+  const float c = x < -104.0f ? -104.0f : x;
+  const Rounded k = round_log2(c);
+  return exp_rest(c, k.n) * power_of_two(k.bits, 127 + 64) * 5.42101086242752217e-20f;
+}
+inline double fast_exp_down(double x) { return std::exp(x); }
+
+// exp where neither x nor the result is near the ends of the range (-87 <= x <= 88).
 inline float fast_exp_inner(float x) {
-  float n = __builtin_rintf(x * 1.44269504088896341f);
-  float r = x - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  // Unsigned: for NaN n's bits are lost and p, which is NaN, stays.
-  return bits_to_float(static_cast<int32_t>(static_cast<uint32_t>(float_to_bits(p)) + (static_cast<uint32_t>(static_cast<int32_t>(n)) << 23)));
+  const Rounded k = round_log2(x);
+  return exp_rest(x, k.n) * power_of_two(k.bits, 127);
 }
 inline double fast_exp_inner(double x) { return std::exp(x); }
 
-// exp of numbers up to 0; what would be denormal is 0.
-inline float fast_exp_below(float x) {
-  const float y = fast_exp_inner(x < -87.0f ? -87.0f : x);
-  return x < -87.0f ? 0.0f : y;
-}
+// exp of numbers up to 0; what would be denormal is 0: from -88 down n is -127, whose 2^n has the bits of 0.
+inline float fast_exp_below(float x) { return fast_exp_inner(x < -88.0f ? -88.0f : x); }
 inline double fast_exp_below(double x) { return std::exp(x); }
+
+// exp, 0 where it would be denormal and infinite from 88.4 on, where n is 128.
+inline float fast_exp_coarse(float x) { return fast_exp_below(x > 89.0f ? 89.0f : x); }
+inline double fast_exp_coarse(double x) { return std::exp(x); }
 
 // log(x) = k ln2 + log(m), m in [sqrt(1/2), sqrt(2)), the polynomial of Cephes (logf.c).
 inline float fast_log(float x) {
@@ -109,10 +129,19 @@ inline double fast_tanh(double x) { return std::tanh(x); }
 // 1 / (1 + e) or e / (1 + e), e = exp(-|x|): no overflow, and denormal results on the left are right.
 template <class T>
 inline T fast_sigmoid(T x) {
-  const T e = fast_exp(x < T(0) ? x : -x);
+  const T e = fast_exp_down(x < T(0) ? x : -x);
+#if defined(__FP_FAST_FMAF)
+  return (x < T(0) ? e : T(1)) / (T(1) + e);
+#else
   const T right = T(1) / (T(1) + e);
-  const T left = e - e * e * right;           // e / (1 + e), with one rounding less where it counts
-  return x < T(0) ? left : right;
+  return x < T(0) ? e - e * e * right : right;   // e / (1 + e), with one rounding less where it counts
+#endif
+}
+
+// The same to 3 ulp, 0 from -88.4 down.
+template <class T>
+inline T coarse_sigmoid(T x) {
+  return T(1) / (T(1) + fast_exp_coarse(-x));
 }
 
 // erf: an odd polynomial up to 0.93, then 1 - exp(polynomial in |x|) (N. Juffa's coefficients).
@@ -136,6 +165,27 @@ inline float fast_erf(float x) {
   return x != x ? x : y;
 }
 inline double fast_erf(double x) { return std::erf(x); }
+
+// erf to 4e-7 of 1, half as many operations: x P(x^2) / Q(x^2), 1 from 3.925 on.
+inline float coarse_erf(float x) {
+  float c = x < -3.925f ? -3.925f : x;
+  c = c > 3.925f ? 3.925f : c;
+  const float s = c * c;
+  float p = 2.0307779777795076e-06f;
+  p = p * s + 0.00028749374905601144f;
+  p = p * s + 0.003876550355926156f;
+  p = p * s + 0.05308501794934273f;
+  p = p * s + 0.19297820329666138f;
+  p = p * s + 1.128378987312317f;
+  float q = 3.803059007623233e-05f;
+  q = q * s + 0.0011897980002686381f;
+  q = q * s + 0.015188801102340221f;
+  q = q * s + 0.11516972631216049f;
+  q = q * s + 0.5043541193008423f;
+  q = q * s + 1.0f;
+  return c * p / q;
+}
+inline double coarse_erf(double x) { return std::erf(x); }
 
 }  // namespace
 }  // namespace rl

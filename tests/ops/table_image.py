@@ -19,6 +19,7 @@ S1, S2, S3 = (2, 3, 5), (2, 3, 4, 5), (1, 2, 3, 4, 5)
 ROWS = [
     *[resize(f"{name}{n}d", s, mode, scale_factor=f) for name, mode in (("nearest", "nearest"), ("nearest_exact", "nearest-exact"))
       for n, s in ((1, S1), (2, S2), (3, S3)) for f in (2, 0.6)],
+    *[resize(f"{m}2d", S2, m, f"{m}_{h}x{w}", size=(h, w)) for m in ("nearest", "bilinear") for h, w in ((1, 40), (33, 2), (2, 2))],
     *[resize("nearest2d", S2, "nearest", size=size) for size in (7, (3, 11), (4, 5), (1, 1))],
     *[resize(op, s, mode, align_corners=a, **kw)
       for op, mode, s in (("linear1d", "linear", S1), ("bilinear2d", "bilinear", S2), ("trilinear3d", "trilinear", S3),

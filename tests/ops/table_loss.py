@@ -85,6 +85,8 @@ ROWS = [
     *loss(CE, CE, lambda r: (r(5, 4), r.integers(0, 4, 5))),
     *loss(CE, CE, lambda r: (r(300, 90), r.integers(0, 90, 300)), "large"),
     *loss(CE, CE, lambda r: (r(4), r.fixed(2)), "vector"),
+    *[row for c in (1, 2, 10, 65) for row in loss(CE, CE, lambda r, c=c: (r(37, c), r.integers(0, c, 37)), f"classes{c}")],
+    *loss(CE, CE, lambda r: (r(37, 10), r.integers(0, 10, 37)), "many-smooth", label_smoothing=0.1),
     *loss(CE, CE, lambda r: (r(0, 4), r.fixed([])), "empty", ("sum", "none")),
     *loss(CE, CE, ignoring, "ignore", weight=weights),
     *loss(CE, CE, lambda r: (r(5, 4), r.integers(0, 4, 5)), "smooth", label_smoothing=0.1),

@@ -89,6 +89,7 @@ ROWS = [
     *batch("4d-large", (4, 3, 50, 49)),
     *batch("5d", (2, 3, 2, 3, 4)),
     *batch("empty", (0, 3, 4)),
+    *batch("columns", (150, 70)), *batch("small-planes", (5, 21, 3, 3)), *batch("long-runs", (2, 2, 2500)),
     Row("batch_norm", lambda T, x: running(T, x, 0.1), lambda r: r(4, 3, 5), "running", **NEAR),
     Row("batch_norm", lambda T, x: running(T, x, 1.0), lambda r: r(4, 3), "running-1", **NEAR),
     Row("batch_norm", lambda T, x, w, b: F(T).batch_norm(x, None, None, w, b, training=True), lambda r: (r(4, 3, 5), r(3), r(3)),

@@ -48,6 +48,8 @@ for rank, shape in SHAPES.items():
         row("max", rank, "dilated", shape, 2, 3, 1, 2, return_indices=True),
         row("max", rank, "ceil", shape, 3, 2, 1, ceil_mode=True, return_indices=True),
         row("max", rank, "unbatched", shape[1:], 2),
+        row("max", rank, "plane", shape, shape[2:], return_indices=True),
+        row("max", rank, "plane-ties", shape, shape[2:], draw="zeros", return_indices=True),
         row("max", rank, "empty-batch", (0, *shape[1:]), 2),
         row("max", rank, "half", shape, 3, 2, dtypes=("bfloat16", "float16")),
         row("avg", rank, "2", shape, 2),

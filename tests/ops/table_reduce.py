@@ -69,6 +69,14 @@ ROWS = [
     Row("argmax", lambda T, x: T.argmax(T.round(x), 1), lambda r: r(3, 40), "ties"),
     Row("amax", lambda T, x: T.aminmax(x), lambda r: r(3, 4), "aminmax"), Row("amin", lambda T, x: T.aminmax(x, dim=1), lambda r: r(3, 4), "aminmax_dim"),
     *[Row("max_dim", lambda T, x, n=n: getattr(T, n)(T.where(x > 0, x, math.nan), 0), lambda r: r(9, 3), f"nan_{n}", grad=False) for n in ("max", "min")],
+    *[method(n, op, *([1] if n != "sum" else [d]), shape=(35, *s), label=f"{'x'.join(map(str, s))}_{d}", second=False)
+      for n, op in (("sum", "sum"), ("amax", "amax"), ("amin", "amin"), ("max", "max_dim"), ("min", "min_dim")) for s in ((7,), (53,), (16, 3), (5, 70), (1100,))
+      for d in ((0, 1) if n == "sum" else (1,))],
+    *[method("sum", "sum", d, shape=(3, 5, 4, 6), label=f"steps_{d}") for d in ((0, 2), (1, 3), (0, 2, 3), (0, 1, 3))],
+    method("mean", "mean", (0, 2), shape=(3, 5, 40), label="steps"), method("sum", "sum", (0, 2), shape=(0, 5, 4), label="steps_empty"),
+    *[Row("max_dim", lambda T, x, n=n, d=d: getattr(T, n)(T.round(x), d), lambda r: r(37, 90), f"many_ties_{n}_{d}") for n in ("max", "min") for d in (0, 1)],
+    *[Row("amax", lambda T, x, n=n: getattr(T, n)(T.where(x > 2, math.nan, x), 1), lambda r: r(37, 53), f"nan_rows_{n}", grad=False) for n in ("amax", "amin", "max", "min")],
+    Row("max_dim", lambda T, x: T.max(x * 0 - math.inf, 1), lambda r: r(5, 21), "minus_inf_rows", grad=False),
     *[Row("vector_norm", lambda T, x, p=p: T.norm(x, p), lambda r: r(3, 4), f"p{p}", second=p != 0) for p in (0, 0.5, 1, 1.5, 2, 3, math.inf, -math.inf, "fro")],
     *[Row("vector_norm", lambda T, x, p=p: T.norm(x, p, dim=1, keepdim=True), lambda r: r(3, 4), f"dim_p{p}") for p in (1, 2, 3, math.inf, "fro")],
     Row("vector_norm", lambda T, x: x.norm(), lambda r: r(3, 4), "method", dtypes=FLOATS + HALFS), Row("vector_norm", lambda T, x: x.norm(dim=(0, 2)), lambda r: r(3, 4, 5), "dims"),

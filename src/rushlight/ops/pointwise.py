@@ -144,7 +144,7 @@ def _pow(a, b, /):
 def _pow_base(g, a, b):
     if isinstance(b, Tensor):
         return where(b == 0, 0.0, g * (b * a ** (b - 1)))
-    return g * 0 if b == 0 else g * (b * a ** (b - 1))
+    return g * 0 if b == 0 else g * (b * (a if b == 2 else a ** (b - 1)))
 
 
 def _pow_exponent(g, a, b, out):

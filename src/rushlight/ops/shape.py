@@ -632,6 +632,8 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 
 @op
 def _cat(*xs, dim, sizes, dtype):
+    if builtins.all(x.contiguous for x in xs):
+        return K.cat(*xs, dim)
     shape = list(xs[0].shape)
     shape[dim] = builtins.sum(sizes)
     out = _native.empty(shape, dtype.code)
@@ -652,6 +654,17 @@ def _(g, *, dim, sizes, needs):
     return tuple(out) if len(out) > 1 else out[0]
 
 
+def _refuse_cat(first, shape, dim, i):
+    if len(shape) != len(first):
+        raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}")
+    for k in range(len(first)):
+        if k != dim and shape[k] != first[k]:
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {dim}. Expected size {first[k]} but got size "
+                f"{shape[k]} for tensor number {i} in the list."
+            )
+
+
 def cat(tensors, dim: int = 0, *, out=None) -> Tensor:
     """Tensors joined along an existing dimension; all other sizes must be equal.
 
@@ -660,36 +673,30 @@ def cat(tensors, dim: int = 0, *, out=None) -> Tensor:
     tensors = list(tensors)
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    shapes = []
     for i, x in enumerate(tensors):
         if not isinstance(x, Tensor):
             raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
-        if x._a.ndim == 0:
+        shape = x._a.shape
+        if not shape:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
+        shapes.append(shape)
     # A 1-d tensor without elements joins anything (kept by PyTorch from its beginnings).
-    real = [x for x in tensors if x._a.shape != (0,)] or tensors[:1]
-    first = real[0]._a
-    d = check.dim(dim, first.ndim)
-    for i, x in enumerate(tensors):
-        a = x._a
-        if a.shape == (0,):
-            continue
-        if a.ndim != first.ndim:
-            raise RuntimeError(f"Tensors must have same number of dimensions: got {first.ndim} and {a.ndim}")
-        for k in range(first.ndim):
-            if k != d and a.shape[k] != first.shape[k]:
-                raise RuntimeError(
-                    f"Sizes of tensors must match except in dimension {d}. Expected size {first.shape[k]} but got size "
-                    f"{a.shape[k]} for tensor number {i} in the list."
-                )
-    from .creation import result_type
+    if (0,) in shapes:
+        tensors = [x for x, shape in zip(tensors, shapes, strict=True) if shape != (0,)] or tensors[:1]
+        shapes = [x._a.shape for x in tensors]
+    first = shapes[0]
+    d = check.dim(dim, len(first))
+    for i, shape in enumerate(shapes):
+        if shape[:d] != first[:d] or shape[d + 1 :] != first[d + 1 :] or len(shape) != len(first):
+            _refuse_cat(first, shape, d, i)
+    dtype = tensors[0]._a.dtype
+    if builtins.any(x._a.dtype is not dtype for x in tensors):
+        from .creation import result_type
 
-    dtype = first.dtype
-    for x in real[1:]:
-        if x._a.dtype is not dtype:
-            dtype = result_type(*(x.new_empty((1,)) for x in real))
-            break
-    real = [x if x._a.dtype is dtype else x.to(dtype) for x in real]
-    result = _cat(*real, dim=d, sizes=tuple(x._a.shape[d] for x in real), dtype=dtype)
+        dtype = result_type(*(x.new_empty((1,)) for x in tensors))
+        tensors = [x if x._a.dtype is dtype else x.to(dtype) for x in tensors]
+    result = _cat(*tensors, dim=d, sizes=tuple(shape[d] for shape in shapes), dtype=dtype)
     if out is None:
         return result
     from ._declare import write_out
