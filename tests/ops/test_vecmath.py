@@ -44,7 +44,7 @@ CASES = {
     "exp": (np.exp, BOTH),
     "log": (np.log, np.concatenate([POSITIVE, np.linspace(0.5, 2, 200_001, dtype=np.float32), SPECIAL])),
     "tanh": (np.tanh, np.concatenate([BOTH, np.linspace(-10, 10, 400_001, dtype=np.float32)])),
-    "sigmoid": (logistic, BOTH),
+    "sigmoid": (logistic, np.concatenate([BOTH, np.linspace(-20, 5, 2_000_001, dtype=np.float32)])),
     "erf": (erf, np.concatenate([BOTH[::8], np.linspace(-5, 5, 100_001, dtype=np.float32), SPECIAL])),
 }
 
