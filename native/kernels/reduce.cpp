@@ -127,6 +127,19 @@ void reduce_shape_pair(const Call& c, Meta* m) {
 
 constexpr int64_t kWork = 32768;              // elements per parallel chunk
 
+// fn(o, j0, w) for strips of w neighbouring columns, up to STRIP, from column j0 of block o on.
+template <int64_t STRIP, class F>
+void for_strips(const Form& f, const F& fn) {
+  const int64_t strips = (f.inner + STRIP - 1) / STRIP, jobs = f.outer * strips;
+  const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.reduced * std::min(f.inner, STRIP)));
+  parallel_for((jobs + per - 1) / per, [&](int64_t k) {
+    for (int64_t job = k * per; job < std::min(jobs, (k + 1) * per); ++job) {
+      const int64_t j0 = job % strips * STRIP;
+      fn(job / strips, j0, std::min(STRIP, f.inner - j0));
+    }
+  });
+}
+
 // ---- sums -------------------------------------------------------------------------------------------------
 
 // Pairwise over blocks of 1024, each block in 16 lanes: the error grows with log(n), and the order is fixed.
@@ -259,26 +272,18 @@ void sum_form(const T* p, const Form& f, T* out, const Load& load, double scale)
     return;
   }
   constexpr int64_t kStrip = 64;
-  const int64_t strips = (f.inner + kStrip - 1) / kStrip, jobs = f.outer * strips;
-  const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.reduced * std::min(f.inner, kStrip)));
-  parallel_for((jobs + per - 1) / per, [&](int64_t k) {
-    for (int64_t job = k * per; job < std::min(jobs, (k + 1) * per); ++job) {
-      const int64_t o = job / strips, j0 = job % strips * kStrip, w = std::min(kStrip, f.inner - j0);
-      const T* base = p + o * f.reduced * f.inner + j0;
-      T* to = out + o * f.inner + j0;
-      if constexpr (in_lanes) {
-        sum_column_strip(base, f.reduced, f.inner, w, to, finish_lanes);
-        continue;
-      }
-      Acc total[kStrip] = {}, part[kStrip];
-      for (int64_t r0 = 0; r0 < f.reduced; r0 += kBlockRows) {
-        std::fill(part, part + w, Acc(0));
-        for (int64_t r = r0; r < std::min(f.reduced, r0 + kBlockRows); ++r)
-          for (int64_t j = 0; j < w; ++j) part[j] += load(base[r * f.inner + j]);
-        for (int64_t j = 0; j < w; ++j) total[j] += part[j];
-      }
-      for (int64_t j = 0; j < w; ++j) to[j] = finish(total[j]);
+  for_strips<kStrip>(f, [&](int64_t o, int64_t j0, int64_t w) {
+    const T* base = p + o * f.reduced * f.inner + j0;
+    T* to = out + o * f.inner + j0;
+    if constexpr (in_lanes) return sum_column_strip(base, f.reduced, f.inner, w, to, finish_lanes);
+    Acc total[kStrip] = {}, part[kStrip];
+    for (int64_t r0 = 0; r0 < f.reduced; r0 += kBlockRows) {
+      std::fill(part, part + w, Acc(0));
+      for (int64_t r = r0; r < std::min(f.reduced, r0 + kBlockRows); ++r)
+        for (int64_t j = 0; j < w; ++j) part[j] += load(base[r * f.inner + j]);
+      for (int64_t j = 0; j < w; ++j) total[j] += part[j];
     }
+    for (int64_t j = 0; j < w; ++j) to[j] = finish(total[j]);
   });
 }
 
@@ -499,15 +504,9 @@ void extreme_form(const T* p, const Form& f, T* values, int64_t* where) {
     });
     return;
   }
-  const int64_t strips = (f.inner + kExtremeStrip - 1) / kExtremeStrip, jobs = f.outer * strips;
-  const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.reduced * std::min(f.inner, kExtremeStrip)));
-  parallel_for((jobs + per - 1) / per, [&](int64_t k) {
-    for (int64_t job = k * per; job < std::min(jobs, (k + 1) * per); ++job) {
-      const int64_t o = job / strips, j0 = job % strips * kExtremeStrip, w = std::min(kExtremeStrip, f.inner - j0);
-      const T* s = p + o * f.reduced * f.inner + j0;
-      const int64_t to = o * f.inner + j0;
-      extreme_strip<T, I, MAX>(s, f.reduced, f.inner, w, values + to, where + to);
-    }
+  for_strips<kExtremeStrip>(f, [&](int64_t o, int64_t j0, int64_t w) {
+    const int64_t to = o * f.inner + j0;
+    extreme_strip<T, I, MAX>(p + o * f.reduced * f.inner + j0, f.reduced, f.inner, w, values + to, where + to);
   });
 }
 
@@ -585,24 +584,19 @@ void var_mean_run(const Call& c) {
       // The first pass finds the means, the second sums squares of what is left around them; its own small sum
       // takes out the rounding of the mean.
       constexpr int64_t kStrip = 128;
-      const int64_t strips = (f.inner + kStrip - 1) / kStrip, jobs = f.outer * strips;
-      const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.reduced * std::min(f.inner, kStrip)));
-      parallel_for((jobs + per - 1) / per, [&](int64_t k) {
+      for_strips<kStrip>(f, [&](int64_t o, int64_t j0, int64_t w) {
         double shift[kStrip], sum[kStrip], squares[kStrip];
-        for (int64_t job = k * per; job < std::min(jobs, (k + 1) * per); ++job) {
-          const int64_t o = job / strips, j0 = job % strips * kStrip, w = std::min(kStrip, f.inner - j0);
-          const T* s = p + o * f.reduced * f.inner + j0;
-          for (int64_t j = 0; j < w; ++j) shift[j] = 0;
-          for (int pass = 0; pass < 2; ++pass) {
-            if (f.inner == 1) line_moments(s, f.reduced, shift[0], sum, squares);
-            else moments(s, f.reduced, f.inner, w, shift, sum, squares);
-            if (pass == 0)
-              for (int64_t j = 0; j < w; ++j) shift[j] = sum[j] / n;
-          }
-          for (int64_t j = 0; j < w; ++j) {
-            mean[o * f.inner + j0 + j] = static_cast<T>(shift[j] + sum[j] / n);
-            var[o * f.inner + j0 + j] = static_cast<T>((squares[j] - sum[j] * sum[j] / n) / dof);
-          }
+        const T* s = p + o * f.reduced * f.inner + j0;
+        for (int64_t j = 0; j < w; ++j) shift[j] = 0;
+        for (int pass = 0; pass < 2; ++pass) {
+          if (f.inner == 1) line_moments(s, f.reduced, shift[0], sum, squares);
+          else moments(s, f.reduced, f.inner, w, shift, sum, squares);
+          if (pass == 0)
+            for (int64_t j = 0; j < w; ++j) shift[j] = sum[j] / n;
+        }
+        for (int64_t j = 0; j < w; ++j) {
+          mean[o * f.inner + j0 + j] = static_cast<T>(shift[j] + sum[j] / n);
+          var[o * f.inner + j0 + j] = static_cast<T>((squares[j] - sum[j] * sum[j] / n) / dof);
         }
       });
     });

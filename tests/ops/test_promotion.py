@@ -101,3 +101,20 @@ def test_default_dtype(default):
             T.set_default_dtype(T.float32)
 
     assert dtypes(rushlight) == dtypes(torch)
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "layer_norm", "group_norm"])
+def test_norms_of_mixed_types(name):
+    """Which types of input, weight and bias go together, and what is said of the others."""
+    first = {"batch_norm": (None, None), "layer_norm": ((4,),), "group_norm": (2,)}[name]
+    more = {"training": True} if name == "batch_norm" else {}
+    floats = ("float64", "float32", "bfloat16", "float16")
+    for x, w, b in itertools.product(floats, (*floats, None), (*floats, None)):
+        results = []
+        for T in (torch, rushlight):
+            x_, w_, b_ = (None if d is None else T.ones(s, dtype=getattr(T, d)) for d, s in ((x, (2, 4)), (w, (4,)), (b, (4,))))
+            try:
+                results.append(str(getattr(T.nn.functional, name)(x_, *first, w_, b_, **more).dtype))
+            except RuntimeError as error:
+                results.append(str(error))
+        assert results[0] == results[1], (x, w, b)

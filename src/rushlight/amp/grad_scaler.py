@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import abc
 
 from .. import _dtypes
 from ..autograd.grad_mode import no_grad
 from ..autograd.tensor import Tensor
+from ..nn.utils.clip_grad import get_total_norm
 from ..ops.creation import full
 
 __all__ = ["GradScaler"]
@@ -80,16 +82,14 @@ class GradScaler:
             raise RuntimeError("unscale_() is being called after step().")
         inverse = scale.double().reciprocal().float()
         with no_grad():
-            for p in (p for group in optimizer.param_groups for p in group["params"]):
-                grad = p.grad
-                if grad is None:
-                    continue
-                if grad.dtype is _dtypes.float16:
-                    raise ValueError("Attempting to unscale FP16 gradients.")
-                values = grad._values() if grad.is_sparse else grad
-                values.mul_(inverse)
-                # inf - inf and nan are not 0: one sum tells, without a mask of all elements.
-                state[1] = bool(state[1]) or bool((values.sum() * 0 != 0) and not values.isfinite().all())
+            grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            if any(g.dtype is _dtypes.float16 for g in grads):
+                raise ValueError("Attempting to unscale FP16 gradients.")
+            grads = [g._values() if g.is_sparse else g for g in grads]
+            for g in grads:
+                g.mul_(inverse)
+            if grads:
+                state[1] = not get_total_norm(grads, math.inf).isfinite().item()
         state[0] = _UNSCALED
 
     def step(self, optimizer, *args, **kwargs):

@@ -34,10 +34,9 @@ class _State:
         self.cache = {}  # id(weight) -> (weak reference, version, needs_grad, its cast)
 
     def switch(self, dtype):
-        """Sets the dtype; returns the one before."""
-        before, self.dtype = self.dtype, dtype
-        _native.set_autocast(-1 if dtype is None else dtype.code)  # compiled steps were recorded under one
-        return before
+        """Sets the dtype, and tells the native side: declared functions (native/bindings/autocast.cpp) and compiled steps ask it."""
+        self.dtype = dtype
+        _native.set_autocast(-1 if dtype is None else dtype.code)
 
 
 STATE = _State()

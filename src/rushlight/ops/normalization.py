@@ -36,9 +36,16 @@ def _split(grads, needs, first):
 
 
 def _check_affine(a, weight, bias):
-    for t in (weight, bias):
-        if t is not None and t._a.dtype is not a.dtype and not (a.dtype.itemsize < 4 and t._a.dtype is _dtypes.float32):
-            raise RuntimeError(f"mixed dtype (CPU): expect parameter to have scalar type of {a.dtype.scalar_name}")
+    """Parameters are of the input's type, or float32 for a half input."""
+    first, *others = [t._a.dtype for t in (weight, bias) if t is not None] or [a.dtype]
+    if first is a.dtype:
+        for t in others:
+            if t is not first:
+                raise RuntimeError(f"expected scalar type {first.scalar_name} but found {t.scalar_name}")
+    elif any(t is not _dtypes.float32 for t in (first, *others)):
+        raise RuntimeError("mixed dtype (CPU): expect parameter to have scalar type of Float")
+    elif a.dtype.itemsize >= 4:
+        raise RuntimeError("mixed dtype (CPU): all inputs must share same datatype.")
 
 
 # -- batch norm --------------------------------------------------------------------------------------------------------

@@ -694,7 +694,7 @@ def cat(tensors, dim: int = 0, *, out=None) -> Tensor:
     if builtins.any(x._a.dtype is not dtype for x in tensors):
         from .creation import result_type
 
-        dtype = result_type(*(x.new_empty((1,)) for x in tensors))
+        dtype = result_type(*(x.new_empty((0,)) for x in tensors))
         tensors = [x if x._a.dtype is dtype else x.to(dtype) for x in tensors]
     result = _cat(*tensors, dim=d, sizes=tuple(shape[d] for shape in shapes), dtype=dtype)
     if out is None:
