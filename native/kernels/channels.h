@@ -42,32 +42,46 @@ void transpose_rows(const T* s, int64_t pitch, int64_t n, int64_t rows, int64_t 
 template <class T>
 constexpr bool kSquares = std::is_same_v<T, float> && Simd<T>::lanes == 16;      // transpose16 stays in registers
 
-// out[a][b] = in[b][a] for 16 x 16 floats: blocks of 8, 4, 2 and 1 are exchanged.
+// out[a][b] = in[b][a] for 16 x 16 floats: pairs, then quarters of four rows, then those of all rows. The two-register shuffles
+// within quarters are the cheapest there are.
 inline void transpose16(float* out, int64_t out_stride, const float* in, int64_t in_stride) {
   typedef float V __attribute__((vector_size(64)));
   typedef int32_t I __attribute__((vector_size(64)));
-  V r[16];
-  for (int i = 0; i < 16; ++i) std::memcpy(&r[i], in + i * in_stride, sizeof(V));
-  auto exchange = [&](auto size) {
-    constexpr int S = decltype(size)::value;
-    I low, high;
-    for (int j = 0; j < 16; ++j) {
-      low[j] = j & S ? 16 + j - S : j;
-      high[j] = j & S ? 16 + j : j + S;
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < 16; ++i) {
-      if (i & S) continue;
-      const V a = r[i], b = r[i + S];
-      r[i] = __builtin_shuffle(a, b, low);
-      r[i + S] = __builtin_shuffle(a, b, high);
-    }
+  // Patterns of four, the same in each quarter, and of quarters; numbers from 4 on are the second operand's.
+  auto within = [](V a, V b, auto p0, auto p1, auto p2, auto p3) {
+    I at;
+    const int p[4] = {p0, p1, p2, p3};
+    for (int j = 0; j < 16; ++j) at[j] = (p[j % 4] & 3) + j / 4 * 4 + (p[j % 4] & 4 ? 16 : 0);
+    return __builtin_shuffle(a, b, at);
   };
-  exchange(std::integral_constant<int, 8>{});
-  exchange(std::integral_constant<int, 4>{});
-  exchange(std::integral_constant<int, 2>{});
-  exchange(std::integral_constant<int, 1>{});
-  for (int i = 0; i < 16; ++i) std::memcpy(out + i * out_stride, &r[i], sizeof(V));
+  auto quarters = [](V a, V b, int first) {   // every other one of a, then of b
+    I at;
+    for (int j = 0; j < 16; ++j) at[j] = (j / 4 % 2 * 2 + first) * 4 + j % 4 + (j < 8 ? 0 : 16);
+    return __builtin_shuffle(a, b, at);
+  };
+  V r[16], t[16];
+  for (int i = 0; i < 16; ++i) std::memcpy(&r[i], in + i * in_stride, sizeof(V));
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = within(r[i], r[i + 1], 0, 4, 1, 5);
+    t[i + 1] = within(r[i], r[i + 1], 2, 6, 3, 7);
+  }
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4)
+#pragma GCC unroll 2
+    for (int j = 0; j < 2; ++j) {
+      r[i + 2 * j] = within(t[i + j], t[i + j + 2], 0, 1, 4, 5);
+      r[i + 2 * j + 1] = within(t[i + j], t[i + j + 2], 2, 3, 6, 7);
+    }
+#pragma GCC unroll 4
+  for (int b = 0; b < 4; ++b)                 // r[4 a + b]: columns b, b + 4, ... of rows 4 a to 4 a + 3
+#pragma GCC unroll 2
+    for (int half = 0; half < 2; ++half) {
+      const V x = quarters(r[b], r[4 + b], half), y = quarters(r[8 + b], r[12 + b], half);
+      const V low = quarters(x, y, 0), high = quarters(x, y, 1);
+      std::memcpy(out + (4 * half + b) * out_stride, &low, sizeof(V));
+      std::memcpy(out + (4 * half + b + 8) * out_stride, &high, sizeof(V));
+    }
 }
 
 // out[p * lanes + c] = s[c * pitch + p] for p < n; zero for c >= channels. `lanes`: of one vector or more.

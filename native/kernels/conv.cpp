@@ -7,6 +7,7 @@
 // Numbers: stride, pad, dil (one per spatial dimension), groups, then the spatial size of the result.
 #include "conv_depthwise.h"
 #include "conv_geometry.h"
+#include "conv_images.h"
 #include "conv_lanes.h"
 #include "conv_whole.h"
 #include "winograd_conv.h"
@@ -28,6 +29,18 @@ struct Products : Operands<T> {
   bool unpacked;                              // see better_direct
 
   bool is_direct() const { return unpacked; }
+
+  // Time in vector multiply-adds, of `steps` phases of `size` pixels with `taps` taps each; measured on small and large images.
+  double cost(double taps, const int64_t* size, int64_t steps, int64_t stride) const {
+    constexpr int64_t L = Simd<T>::lanes;
+    const int64_t plane = size[0] * size[1] * size[2], W = size[2], items = N * G * steps;
+    const double K = taps * static_cast<double>(Ks);
+    if (lanes) return static_cast<double>(items * plane * ((M + L - 1) / L)) * (1.1 * K + 25);
+    if (!is_direct()) return static_cast<double>(items * M * ((plane + 2 * L - 1) / (2 * L) * 2)) * (1.25 * K + 10);
+    const double rest = 9 + (W % L ? 12 : 0) + (stride > 1 ? 320.0 / static_cast<double>(W) : 0) + (steps > 1 ? 100 : 0);
+    const double loads = M == 1 ? 2 : 1;      // of vectors that lie across two cache lines, one per multiply-add
+    return static_cast<double>(items * M * size[0] * DirectShape<T>(size[1], W, pad.pitch()).vectors) * (loads * K + rest);
+  }
   int64_t weight_size(const Phase<T>& f) const {
     if (lanes) return LaneProducts<T>::weight_size(M, f.K);
     return is_direct() ? M * f.K : PanelShape(M, f.K).size();
@@ -150,6 +163,14 @@ struct Products : Operands<T> {
   }
 };
 
+// Runs with images in the lanes if that takes less than `others`.
+template <class T>
+bool images_are_faster(const ImageProducts<T>& p, double others) {
+  if (!ImageProducts<T>::fits(p.q, p.forward) || p.cost() > others || p.band() == 0) return false;
+  p.run();
+  return true;
+}
+
 // Whether a product of M rows is better done with channels in the lanes.
 template <class T>
 bool better_in_lanes(int64_t M, int64_t K) {
@@ -201,6 +222,8 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   const bool plain = q.stride[2] <= 2 || q.k[2] <= q.stride[2];       // pixels that a row of a tile reads, or single ones
   p.pad = p.lanes ? plain_input<T>(q, plain ? 1 : q.stride[2]) : padded_input<T>(q);
   p.unpacked = !p.lanes && better_direct<T>(p.M, q.out[1], q.out[2], p.pad.pitch(), q.N * q.G);
+  const double others = p.cost(static_cast<double>(q.taps()), q.out, 1, q.stride[2]);
+  if (images_are_faster(ImageProducts<T>{q, true, x, w, b, y}, others)) return;
   Phase<T> f;
   f.px = output_pixels(q, p.pad);
   f.taps = q.taps();
@@ -276,8 +299,12 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
   p.pad.steps[0] = p.pad.steps[1] = 1;
   p.unpacked = !p.lanes && better_direct<T>(p.M, (q.in[1] + q.stride[1] - 1) / q.stride[1],
                                             (q.in[2] + q.stride[2] - 1) / q.stride[2], p.pad.pitch(), q.N * q.G);
-  const int64_t all = q.taps();
-  Scratch<Phase<T>> phases(q.stride[0] * q.stride[1] * q.stride[2]);
+  const int64_t all = q.taps(), steps = q.stride[0] * q.stride[1] * q.stride[2];
+  int64_t size[3];
+  for (int d = 0; d < 3; ++d) size[d] = (q.in[d] + q.stride[d] - 1) / q.stride[d];
+  const double others = p.cost(static_cast<double>(all) / static_cast<double>(steps), size, steps, 1);
+  if (images_are_faster(ImageProducts<T>{q, false, g, w, b, x}, others)) return;
+  Scratch<Phase<T>> phases(steps);
   Scratch<int64_t> offsets(p.Ks * all), from(p.Ks * all), taps(all);
   Scratch<T> weights(q.G * p.Ks * all * (2 * p.M + 2 * Simd<T>::lanes + kMR));
   int64_t* next_offset = offsets;

@@ -53,8 +53,11 @@ void weight_tile(int rows, const T* src, const int64_t* offsets, const int64_t* 
 // `pitch` apart, whole vectors with zeros at the end; what the image holds there is masked, for it may be infinite.
 // sums[o][k][lane] += g * x; channels of g are `plane` apart, of sums K * L.
 template <class T, int OUTS, int TAPS>
-void weight_dots(int taps, const T* src, const int64_t* offsets, const Pixels& px, const T* g, int64_t pitch, int64_t plane,
+void weight_dots(int64_t taps, const T* src, const int64_t* offsets, const Pixels& px, const T* g, int64_t pitch, int64_t plane,
                  T* sums, int64_t apart) {
+  if constexpr (TAPS > 1) {
+    if (taps < TAPS) return weight_dots<T, OUTS, TAPS - 1>(taps, src, offsets, px, g, pitch, plane, sums, apart);
+  }
   using V = typename Simd<T>::vec;
   typedef Lanes<T> Mask __attribute__((vector_size(kVectorBytes)));
   constexpr int64_t L = Simd<T>::lanes;
@@ -65,12 +68,13 @@ void weight_dots(int taps, const T* src, const int64_t* offsets, const Pixels& p
   for (int o = 0; o < OUTS; ++o)
     for (int t = 0; t < TAPS; ++t) acc[o][t] = V{};
   const T* a[TAPS];
-  for (int64_t row = 0; row < px.n[0] * px.n[1]; ++row) {
-    const T *s = src + px.source(row), *y = g + row * pitch;
-    for (int t = 0; t < TAPS; ++t) a[t] = s + offsets[t < taps ? t : 0];
+  for (int64_t z = 0, y = 0; z < px.n[0]; g += pitch) {
+    const T* s = src + px.base + z * px.read[0] + y * px.read[1];
+    for (int t = 0; t < TAPS; ++t) a[t] = s + offsets[t];
+    if (++y == px.n[1]) y = 0, ++z;
     auto step = [&](int64_t x, bool last) {
       V v[OUTS];
-      for (int o = 0; o < OUTS; ++o) v[o] = Simd<T>::load(y + o * plane + x);
+      for (int o = 0; o < OUTS; ++o) v[o] = Simd<T>::load(g + o * plane + x);
 #pragma GCC unroll 16
       for (int t = 0; t < TAPS; ++t) {
         V z = Simd<T>::load(a[t] + x);
@@ -85,7 +89,7 @@ void weight_dots(int taps, const T* src, const int64_t* offsets, const Pixels& p
   for (int o = 0; o < OUTS; ++o)
     for (int t = 0; t < TAPS; ++t) {
       T* to = sums + o * apart + t * L;
-      if (t < taps) Simd<T>::store(to, Simd<T>::load(to) + acc[o][t]);
+      Simd<T>::store(to, Simd<T>::load(to) + acc[o][t]);
     }
 }
 
@@ -97,9 +101,12 @@ void weight_dots(int64_t outs, const T* src, const int64_t* offsets, int64_t K, 
   constexpr bool wide = kVectorBytes == 64;
   auto run = [&](auto tile) {
     constexpr int OUTS = decltype(tile)::value, TAPS = wide ? (OUTS == 1 ? 10 : 24 / OUTS) : (OUTS == 1 ? 9 : 4);
-    for (int64_t k = 0; k < K; k += TAPS)
-      weight_dots<T, OUTS, TAPS>(static_cast<int>(std::min<int64_t>(TAPS, K - k)), src, offsets + k, px, g, pitch, plane,
-                                 sums + k * Simd<T>::lanes, K * Simd<T>::lanes);
+    const int64_t blocks = (K + TAPS - 1) / TAPS;              // evened out
+    for (int64_t i = 0; i < blocks; ++i) {
+      const int64_t k = K * i / blocks;
+      weight_dots<T, OUTS, TAPS>(K * (i + 1) / blocks - k, src, offsets + k, px, g, pitch, plane, sums + k * Simd<T>::lanes,
+                                 K * Simd<T>::lanes);
+    }
   };
   switch (outs) {
     case 1: return run(std::integral_constant<int, 1>{});

@@ -91,6 +91,14 @@ ROWS = [
     conv("lanes-empty", (0, 16, 8, 8), (16, 16, 3, 3), stride=2),
     conv("lanes", (9, 14, 33), (44, 14, 4), padding=2, **LONG),
     conv("lanes", (2, 6, 5, 6, 7), (13, 6, 2, 3, 2), stride=(1, 2, 1), padding=1, second=False, **LONG),
+    # Images in the lanes: full and part groups, every width of a tile, strides, taps beyond every edge, several bands.
+    *(conv(f"images-{n}x{c}-{o}", (n, c, h, w), (o, c, *k), second=False, **kw, **LONG)
+      for n, c, o, h, w, k, kw in [
+          (16, 1, 6, 9, 12, (5, 5), {}), (17, 2, 7, 8, 6, (3, 2), dict(padding=(1, 2))), (30, 1, 1, 7, 9, (3, 3), dict(stride=2)),
+          (31, 3, 2, 6, 7, (2, 4), dict(stride=(3, 2), padding=1)), (16, 1, 3, 5, 5, (3, 3), dict(padding=4)),
+          (15, 2, 4, 12, 11, (3, 3), dict(dilation=(2, 3), padding=3)), (33, 1, 5, 4, 30, (1, 5), dict(padding=(0, 2))),
+          (16, 1, 16, 28, 27, (3, 3), dict(stride=2, padding=1)), (16, 1, 13, 40, 18, (4, 3), dict(stride=(1, 3), bias=False))]),
+    conv("images", (32, 1, 50), (6, 1, 7), stride=2, padding=3, second=False, **LONG),
     # A kernel as large as the image: one product.
     *(conv(f"whole-{o}", (n, c, 3, 4), (o, c, 3, 4), stride=o % 3 + 1, **LONG)
       for n, c, o in [(5, 4, 7), (3, 60, 1), (1, 4, 1), (20, 5, 40)]),
@@ -122,6 +130,11 @@ ROWS = [
     transposed("lanes", (3, 16, 4, 4), (16, 33, 4, 4), stride=2, padding=1, **LONG),
     transposed("lanes-gaps", (2, 24, 4, 5), (24, 14, 2, 2), stride=3, output_padding=(1, 2), **LONG),
     transposed("lanes-bands", (2, 12, 40, 20), (12, 45, 3, 3), stride=2, padding=1, output_padding=1, **LONG),
+    *(transposed(f"images-{n}x{c}-{o}", (n, c, h, w), (c, o, *k), **kw, **LONG)
+      for n, c, o, h, w, k, kw in [
+          (16, 8, 6, 5, 6, (5, 5), {}), (17, 9, 1, 4, 5, (3, 3), dict(stride=2, padding=1, output_padding=1)),
+          (32, 4, 2, 6, 3, (2, 3), dict(stride=(3, 2))), (16, 6, 7, 7, 5, (4, 4), dict(stride=2, padding=1)),
+          (30, 3, 3, 5, 4, (3, 2), dict(dilation=(2, 3), padding=1)), (16, 5, 4, 20, 9, (3, 3), dict(padding=2, bias=False))]),
     transposed("whole", (5, 6, 1, 1), (6, 7, 3, 4), **LONG),
     transposed("whole-no-bias", (5, 6, 1, 1), (6, 7, 3, 4), bias=False, **LONG),
     transposed("stride", (2, 4, 9), (4, 3, 4), stride=2, padding=1),
