@@ -4,26 +4,10 @@
 #include <unordered_set>
 
 #include "dispatch.h"
-#include "program.h"
+#include "passes.h"
 
 namespace rl {
 namespace {
-
-bool same_view(const Array& a, const Array& b) {
-  if (a.offset != b.offset || a.ndim != b.ndim || a.dtype != b.dtype) return false;
-  for (int i = 0; i < a.ndim; ++i)
-    if (a.shape[i] != b.shape[i] || (a.shape[i] != 1 && a.strides[i] != b.strides[i])) return false;
-  return true;
-}
-
-bool same_shape(const Array& a, const Array& b) {
-  if (a.ndim != b.ndim) return false;
-  for (int i = 0; i < a.ndim; ++i)
-    if (a.shape[i] != b.shape[i]) return false;
-  return true;
-}
-
-bool outlives(const StorageUse& u) { return u.part != Part::temporary && u.part != Part::constant; }
 
 // Every output is written by this call alone, and was in the recording: its memory there still holds the result.
 bool pure(const Draft& d, const Step& s) {
@@ -74,85 +58,6 @@ void fold_constants(Draft& d) {
     }
     for (int k = 0; k < s.nout; ++k) d.use(s.arrays[static_cast<size_t>(k)].storage).part = Part::constant;
   }
-  d.steps = std::move(kept);
-  d.count();
-}
-
-// ---- relu after linear and batch norm -------------------------------------------------------------------------------------
-//
-// linear and batch_norm write relu of their result at once. batch_norm's backward kernel works out again where relu was zero,
-// so that an activation is read and written half as often.
-namespace {
-
-bool is(const Step& s, const char* name) { return !std::strcmp(s.def->name, name); }
-
-bool same_array(const Array& a, const Array& b) { return a.storage == b.storage && (!a.storage || same_view(a, b)); }
-
-// Steps that touch a storage, in order.
-std::vector<size_t> touching(const Draft& d, const Storage* s) {
-  std::vector<size_t> out;
-  for (size_t i = 0; i < d.steps.size(); ++i)
-    if (d.steps[i].reads(s) || d.steps[i].writes(s)) out.push_back(i);
-  return out;
-}
-
-// The relu that step i can take over, which is all that its result is for; 0 if there is none.
-size_t relu_after(const Draft& d, size_t i) {
-  const Array& y = d.steps[i].arrays[0];
-  const StorageUse& made = d.uses.at(y.storage);
-  const std::vector<size_t> users = touching(d, y.storage);
-  if (!y.contiguous() || users.size() < 2 || users[0] != i || made.part == Part::external || made.part == Part::argument) return 0;
-  const Step& relu = d.steps[users[1]];
-  if (!is(relu, "relu") || !same_array(relu.arrays[1], y)) return 0;
-  const Array& out = relu.arrays[0];
-  if (out.storage == y.storage) return same_view(out, y) ? users[1] : 0;
-  const StorageUse& u = d.uses.at(out.storage);
-  if (users.size() != 2 || outlives(made) || u.writers != 1 || u.first != static_cast<int>(users[1])) return 0;
-  if (u.part == Part::external || u.part == Part::argument) return 0;
-  return out.contiguous() && out.dtype == y.dtype && out.numel == y.numel ? users[1] : 0;
-}
-
-}  // namespace
-
-void fuse_relu(Draft& d) {
-  std::vector<bool> dropped(d.steps.size(), false);
-  for (size_t i = 0; i < d.steps.size(); ++i) {
-    Step& norm = d.steps[i];
-    const bool linear = is(norm, "linear") && norm.numbers.empty();
-    if (!linear && !(is(norm, "batch_norm") && norm.numbers.size() == 1)) continue;
-    const size_t at = relu_after(d, i);
-    if (at == 0) continue;
-    const Array y = norm.arrays[0], out = d.steps[at].arrays[0];
-    norm.arrays[0] = out;
-    norm.numbers.push_back({1, 1.0, false});
-    dropped[at] = true;
-    // The way back: relu_backward(g, out), read by batch_norm_backward only.
-    for (size_t j = at + 1; !linear && j < d.steps.size(); ++j) {
-      Step& back = d.steps[j];
-      if (!is(back, "relu_backward") || !same_array(back.arrays[2], out)) continue;
-      const Array masked = back.arrays[0], g = back.arrays[1];
-      const std::vector<size_t> readers = touching(d, masked.storage);
-      if (outlives(d.uses.at(masked.storage)) || readers.size() != 2 || !g.contiguous() || !same_shape(g, y)) continue;
-      Step& normed = d.steps[readers[1]];
-      bool match = is(normed, "batch_norm_backward") && normed.numbers.size() == 1 && same_array(normed.arrays[3], masked) &&
-                   same_array(normed.arrays[4], norm.arrays[4]) && same_array(normed.arrays[5], norm.arrays[5]) &&
-                   same_array(normed.arrays[6], norm.arrays[1]) && same_array(normed.arrays[7], norm.arrays[2]);
-      for (size_t k = j + 1; match && k < readers[1]; ++k) match = !d.steps[k].writes(g.storage);
-      // What tells where relu was zero must not have been written in between.
-      for (size_t k = at + 1; match && k < readers[1]; ++k)
-        for (const Storage* s : {out.storage, norm.arrays[1].storage, norm.arrays[2].storage, norm.arrays[4].storage,
-                                 norm.arrays[5].storage, norm.arrays[6].storage})
-          match &= !s || !d.steps[k].writes(s);
-      if (!match) continue;
-      normed.arrays[3] = g;
-      normed.arrays.push_back(norm.arrays[6]);
-      normed.numbers.push_back({1, 1.0, false});
-      dropped[j] = true;
-    }
-  }
-  std::vector<Step> kept;
-  for (size_t i = 0; i < d.steps.size(); ++i)
-    if (!dropped[i]) kept.push_back(std::move(d.steps[i]));
   d.steps = std::move(kept);
   d.count();
 }

@@ -7,6 +7,7 @@
 #include "denormals.h"
 #include "dispatch.h"
 #include "memory.h"
+#include "passes.h"
 
 namespace rl {
 namespace {
@@ -115,6 +116,7 @@ Program::Program(const Recorder& recorded, const std::vector<Array>& args, const
   for (auto& [s, u] : d.uses) u.recorded_writers = u.writers;
   drop_dead_steps(d);
   fold_constants(d);
+  relu_after_pooling(d);
   fuse_relu(d);
   fuse_pointwise(d);
   d.count();

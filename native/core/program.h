@@ -25,38 +25,7 @@ namespace rl {
 
 enum class Part : uint8_t { external, argument, result, kept, constant, temporary };
 
-// One call of a program under construction.
-struct Step {
-  const KernelDef* def;
-  int nout;
-  std::vector<Array> arrays;                 // outputs, then inputs
-  std::vector<Number> numbers;
-
-  bool writes(const Storage* s) const;
-  bool reads(const Storage* s) const;        // as an input; an output written in place counts as well, see in_place
-};
-
-struct StorageUse {
-  Part part = Part::external;
-  int index = -1;                            // of an argument or a result
-  int writers = 0;
-  int recorded_writers = 0;                  // in the recording, whose memory holds what the last of them wrote
-  int first = 0, last = 0;                   // steps between which a temporary is needed
-};
-
-// What passes work on (passes.cpp).
-struct Draft {
-  std::vector<Step> steps;
-  std::unordered_map<const Storage*, StorageUse> uses;
-
-  StorageUse& use(const Storage* s) { return uses[s]; }
-  void count();                              // fills writers, first and last
-};
-
-void drop_dead_steps(Draft& d);
-void fold_constants(Draft& d);
-void fuse_relu(Draft& d);
-void fuse_pointwise(Draft& d);
+struct Draft;
 
 class Program {
  public:

@@ -4,7 +4,7 @@
 //     conv_input(g, w, b)    the transpose in x (also conv_transpose)
 //     conv_weight(x, g)      the transpose in w
 //
-// Numbers: stride, pad, dil (one per spatial dimension), groups, then the spatial size of the result.
+// Numbers: stride, pad, dil (one per spatial dimension), groups, the spatial size of the result, and perhaps 1: relu of it.
 #include "conv_depthwise.h"
 #include "conv_geometry.h"
 #include "conv_images.h"
@@ -23,7 +23,7 @@ constexpr int64_t kMinJobs = 16;              // wanted, so that any number of t
 template <class T>
 struct Products : Operands<T> {
   using Operands<T>::N, Operands<T>::G, Operands<T>::Ks, Operands<T>::M, Operands<T>::src, Operands<T>::dst, Operands<T>::pad;
-  using Operands<T>::src_plane, Operands<T>::dst_plane, Operands<T>::bias, Operands<T>::phases, Operands<T>::nphases;
+  using Operands<T>::src_plane, Operands<T>::dst_plane, Operands<T>::finish, Operands<T>::phases, Operands<T>::nphases;
 
   bool lanes;                                 // see better_in_lanes
   bool unpacked;                              // see better_direct
@@ -50,9 +50,8 @@ struct Products : Operands<T> {
   void rows(const Phase<T>& f, const Pixels& px, int64_t n, int64_t g, const T* padded, int64_t p0, int64_t p1,
             int64_t j0, int64_t j1) const {
     T* out = dst + (n * G + g) * M * dst_plane;
-    const T* b = bias ? bias + g * M : nullptr;
     const T* w = f.weights + g * weight_size(f);
-    product<T>(PanelShape(M, f.K), w, padded, f.offsets, px, b, out, dst_plane, p0, p1, j0, j1);
+    product<T>(PanelShape(M, f.K), w, padded, f.offsets, px, finish.from(g * M), out, dst_plane, p0, p1, j0, j1);
   }
 
   void run() const {
@@ -119,7 +118,7 @@ struct Products : Operands<T> {
           for (int64_t b = 0; b < n; ++b) {
             const int64_t g = (i + b) % G;
             direct<T, kDirectRows>(static_cast<int>(count), phase.weights + g * weight_size(phase) + r * phase.K, images[b],
-                                   phase.offsets, phase.K, px, bias ? bias + g * M + r : nullptr,
+                                   phase.offsets, phase.K, px, finish.from(g * M + r),
                                    dst + ((i + b) * M + r) * dst_plane, dst_plane, runs + b * run);
           }
           if (!DirectShape<T>(px.n[1], px.n[2], px.read[1]).run) continue;
@@ -200,7 +199,7 @@ bool winograd_forward(const ConvGeometry& q, const float* x, const float* w, con
   if (!q.square(R) || !Winograd<R>::pays(q.N, q.C, q.O, q.out[1], q.out[2])) return false;
   WinogradConv<R> p(q.N, q.C, q.O, x, q.in[1], q.in[2], q.pad[1], q.pad[2], q.out[1], q.out[2]);
   p.w = w, p.w_row = R * R * q.C, p.w_channel = R * R, p.flip = false;
-  p.bias = b, p.out = y;
+  p.finish = Finish<float>::of(q, b), p.out = y;
   p.run();
   return true;
 }
@@ -215,7 +214,7 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   }
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Cg(), p.M = q.Og();
-  p.src = x, p.dst = y, p.bias = b;
+  p.src = x, p.dst = y, p.finish = Finish<T>::of(q, b);
   p.src_plane = q.in_pixels(), p.dst_plane = q.out_pixels();
   p.width = q.out[2];
   p.lanes = better_in_lanes<T>(p.M, q.Cg() * q.taps());
@@ -223,7 +222,7 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   p.pad = p.lanes ? plain_input<T>(q, plain ? 1 : q.stride[2]) : padded_input<T>(q);
   p.unpacked = !p.lanes && better_direct<T>(p.M, q.out[1], q.out[2], p.pad.pitch(), q.N * q.G);
   const double others = p.cost(static_cast<double>(q.taps()), q.out, 1, q.stride[2]);
-  if (images_are_faster(ImageProducts<T>{q, true, x, w, b, y}, others)) return;
+  if (images_are_faster(ImageProducts<T>{q, true, x, w, p.finish, y}, others)) return;
   Phase<T> f;
   f.px = output_pixels(q, p.pad);
   f.taps = q.taps();
@@ -270,7 +269,7 @@ bool winograd_transpose(const ConvGeometry& q, const float* g, const float* w, c
   if (!q.square(R) || !Winograd<R>::pays(q.N, q.O, q.C, q.in[1], q.in[2])) return false;
   WinogradConv<R> p(q.N, q.O, q.C, g, q.out[1], q.out[2], R - 1 - q.pad[1], R - 1 - q.pad[2], q.in[1], q.in[2]);
   p.w = w, p.w_row = R * R, p.w_channel = R * R * q.C, p.flip = true;
-  p.bias = b, p.out = x;
+  p.finish = Finish<float>::of(q, b), p.out = x;
   p.run();
   return true;
 }
@@ -285,7 +284,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
   }
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Og(), p.M = q.Cg();
-  p.src = g, p.dst = x, p.bias = b;
+  p.src = g, p.dst = x, p.finish = Finish<T>::of(q, b);
   p.src_plane = q.out_pixels(), p.dst_plane = q.in_pixels();
   p.width = q.in[2];
   p.lanes = better_in_lanes<T>(p.M, p.Ks * q.taps() / (q.stride[0] * q.stride[1] * q.stride[2]));
@@ -303,7 +302,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
   int64_t size[3];
   for (int d = 0; d < 3; ++d) size[d] = (q.in[d] + q.stride[d] - 1) / q.stride[d];
   const double others = p.cost(static_cast<double>(all) / static_cast<double>(steps), size, steps, 1);
-  if (images_are_faster(ImageProducts<T>{q, false, g, w, b, x}, others)) return;
+  if (images_are_faster(ImageProducts<T>{q, false, g, w, p.finish, x}, others)) return;
   Scratch<Phase<T>> phases(steps);
   Scratch<int64_t> offsets(p.Ks * all), from(p.Ks * all), taps(all);
   Scratch<T> weights(q.G * p.Ks * all * (2 * p.M + 2 * Simd<T>::lanes + kMR));
@@ -354,7 +353,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
     const int64_t per = std::max<int64_t>(1, 65536 / p.dst_plane), planes = q.N * q.C;
     parallel_for((planes + per - 1) / per, [&](int64_t job) {
       for (int64_t i = job * per; i < std::min(planes, (job + 1) * per); ++i)
-        set_run(x + i * p.dst_plane, b ? b[i % q.C] : T(0), p.dst_plane);
+        set_run(x + i * p.dst_plane, std::max(p.finish.start(i % q.C), p.finish.low), p.dst_plane);
     });
   }
   p.phases = phases;

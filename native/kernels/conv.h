@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 
 #include "channels.h"
 
@@ -20,6 +21,7 @@ struct ConvGeometry {
   int64_t N, C, O, G;                         // images, input channels, output channels, groups
   int64_t in[3], k[3], out[3];
   int64_t stride[3], pad[3], dil[3];
+  bool relu = false;                          // of the result
 
   int64_t taps() const { return k[0] * k[1] * k[2]; }
   int64_t in_pixels() const { return in[0] * in[1] * in[2]; }
@@ -31,6 +33,20 @@ struct ConvGeometry {
     for (int d = 0; d < 3; ++d) fits = fits && stride[d] == 1 && dil[d] == 1;
     return fits;
   }
+};
+
+// What happens to finished sums: channel c starts at bias[c] (none if null), and what is less than `low` becomes it.
+template <class T>
+struct Finish {
+  const T* bias;
+  T low;
+
+  static Finish of(const ConvGeometry& q, const T* bias) { return {bias, q.relu ? T(0) : -std::numeric_limits<T>::infinity()}; }
+  Finish from(int64_t c) const { return {bias ? bias + c : nullptr, low}; }
+  T start(int64_t c) const { return bias ? bias[c] : T(0); }
+  bool relu() const { return low == T(0); }
+  static typename Simd<T>::vec at_least(typename Simd<T>::vec v, T low) { return v < low ? Simd<T>::all(low) : v; }
+  typename Simd<T>::vec operator()(typename Simd<T>::vec v) const { return at_least(v, low); }
 };
 
 constexpr int64_t kTapBlock = 192;           // of K: a panel of pixels and one of weights stay in L1
@@ -179,7 +195,7 @@ struct Operands {
   T* dst;
   Padded<T> pad;
   int64_t src_plane, dst_plane, width;        // pixels per channel, and of a row of the result
-  const T* bias;                              // (G * M) or null
+  Finish<T> finish;                           // its bias: (G * M)
   Phase<T>* phases;
   int64_t nphases;
 };
@@ -281,10 +297,10 @@ void pack_pixels(T* out, const T* src, const int64_t* offsets, int64_t kc, const
   }
 }
 
-// out[row][pixel] = sum_k w[row][k] * src[offsets[k] + pixel] + bias[row], for row panels [p0, p1) and pixels [j0, j1).
+// out[row][pixel] = end(sum_k w[row][k] * src[offsets[k] + pixel]), for row panels [p0, p1) and pixels [j0, j1).
 // `out` points at the first row's image; `ldc` is the distance between rows (channels).
 template <class T>
-void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offsets, const Pixels& px, const T* bias, T* out,
+void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offsets, const Pixels& px, Finish<T> end, T* out,
              int64_t ldc, int64_t p0, int64_t p1, int64_t j0, int64_t j1) {
   constexpr int NR = kNR<T>;
   const bool dense = px.images == 1 && px.dense();
@@ -294,7 +310,8 @@ void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offs
   T* C = dense ? out + p0 * ws.height * ldc + px.write_base + j0 : gathered.p;
   const int64_t pitch = dense ? ldc : j1 - j0;
   Epilogue<T> e;
-  e.row_bias = bias;
+  e.row_bias = end.bias;
+  e.relu = end.relu();
   typename Simd<T>::vec acc[2 * kMR];
   for (int64_t k0 = 0; k0 < ws.K; k0 += kTapBlock) {
     const int64_t kc = std::min(kTapBlock, ws.K - k0);
@@ -337,9 +354,9 @@ void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offs
 }
 
 // Without packing: for depthwise and other groups with few output channels. A tile is CH channels by ROWS rows of pixels by
-// one vector; `w` holds K weights per channel, `bias` may be null, and channels of the result are `plane` apart.
+// one vector; `w` holds K weights per channel, and channels of the result are `plane` apart.
 template <class T, int CH, int ROWS>
-inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out,
+inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, Finish<T> end, T* out,
                         int64_t plane) {
   using V = typename Simd<T>::vec;
   constexpr int L = Simd<T>::lanes;
@@ -347,7 +364,7 @@ inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_
   for (int64_t x = 0; x < W; x += L) {
     V a[CH][ROWS];
     for (int c = 0; c < CH; ++c)
-      for (int r = 0; r < ROWS; ++r) a[c][r] = Simd<T>::all(bias ? bias[c] : T(0));
+      for (int r = 0; r < ROWS; ++r) a[c][r] = Simd<T>::all(end.start(c));
     for (int64_t k = 0; k < K; ++k) {
       const T* at = src + offsets[k] + x;
       V s[ROWS];
@@ -361,12 +378,13 @@ inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_
     for (int c = 0; c < CH; ++c)
       for (int r = 0; r < ROWS; ++r) {
         T* o = out + c * plane + r * write + x * step;
+        const V v = end(a[c][r]);
         if (n == L && step == 1) {
-          Simd<T>::store(o, a[c][r]);
+          Simd<T>::store(o, v);
           continue;
         }
         T t[L];
-        Simd<T>::store(t, a[c][r]);
+        Simd<T>::store(t, v);
         if (step == 1) copy_run(o, t, n);
         else for (int64_t i = 0; i < n; ++i) o[i * step] = t[i];
       }
@@ -374,7 +392,7 @@ inline void direct_rows(const T* w, const T* src, const int64_t* offsets, int64_
 }
 
 template <class T, int CH>
-void direct_wide(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out,
+void direct_wide(const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, Finish<T> end, T* out,
                  int64_t plane) {
   constexpr int R = kVectorBytes == 64 || CH <= 2 ? 4 : 2;
   for (int64_t z = 0; z < px.n[0]; ++z) {
@@ -382,25 +400,25 @@ void direct_wide(const T* w, const T* src, const int64_t* offsets, int64_t K, co
     T* o = out + px.target(z * px.n[1]);
     int64_t y = 0;
     for (; y + R <= px.n[1]; y += R)
-      direct_rows<T, CH, R>(w, s + y * px.read[1], offsets, K, px, bias, o + y * px.write[1], plane);
+      direct_rows<T, CH, R>(w, s + y * px.read[1], offsets, K, px, end, o + y * px.write[1], plane);
     if (R > 2 && y + 2 <= px.n[1]) {
-      direct_rows<T, CH, 2>(w, s + y * px.read[1], offsets, K, px, bias, o + y * px.write[1], plane);
+      direct_rows<T, CH, 2>(w, s + y * px.read[1], offsets, K, px, end, o + y * px.write[1], plane);
       y += 2;
     }
     for (; y < px.n[1]; ++y)
-      direct_rows<T, CH, 1>(w, s + y * px.read[1], offsets, K, px, bias, o + y * px.write[1], plane);
+      direct_rows<T, CH, 1>(w, s + y * px.read[1], offsets, K, px, end, o + y * px.write[1], plane);
   }
 }
 
 // The same along the run of all rows, with the borders between them, for images that are not much wider than a vector. The
 // result is left in `run`, `apart` from channel to channel.
 template <class T, int CH, int N>
-inline void direct_vectors(const T* w, const T* src, const int64_t* offsets, int64_t K, const T* bias, T* run, int64_t apart) {
+inline void direct_vectors(const T* w, const T* src, const int64_t* offsets, int64_t K, Finish<T> end, T* run, int64_t apart) {
   using V = typename Simd<T>::vec;
   constexpr int64_t L = Simd<T>::lanes;
   V a[CH][N];
   for (int c = 0; c < CH; ++c)
-    for (int i = 0; i < N; ++i) a[c][i] = Simd<T>::all(bias ? bias[c] : T(0));
+    for (int i = 0; i < N; ++i) a[c][i] = Simd<T>::all(end.start(c));
   for (int64_t k = 0; k < K; ++k) {
     const T* at = src + offsets[k];
     V s[N];
@@ -411,21 +429,21 @@ inline void direct_vectors(const T* w, const T* src, const int64_t* offsets, int
     }
   }
   for (int c = 0; c < CH; ++c)
-    for (int i = 0; i < N; ++i) Simd<T>::store(run + c * apart + i * L, a[c][i]);
+    for (int i = 0; i < N; ++i) Simd<T>::store(run + c * apart + i * L, end(a[c][i]));
 }
 
 template <class T, int CH>
-void direct_run(const T* w, const T* src, const int64_t* offsets, int64_t K, int64_t vectors, const T* bias, T* run) {
+void direct_run(const T* w, const T* src, const int64_t* offsets, int64_t K, int64_t vectors, Finish<T> end, T* run) {
   constexpr int N = kVectorBytes == 64 ? (CH <= 3 ? 8 : 4) : CH <= 2 ? 4 : 2;
   constexpr int64_t L = Simd<T>::lanes;
   const int64_t apart = vectors * L;
   int64_t i = 0;
-  for (; i + N <= vectors; i += N) direct_vectors<T, CH, N>(w, src + i * L, offsets, K, bias, run + i * L, apart);
+  for (; i + N <= vectors; i += N) direct_vectors<T, CH, N>(w, src + i * L, offsets, K, end, run + i * L, apart);
   if constexpr (N > 4)
-    for (; i + 4 <= vectors; i += 4) direct_vectors<T, CH, 4>(w, src + i * L, offsets, K, bias, run + i * L, apart);
+    for (; i + 4 <= vectors; i += 4) direct_vectors<T, CH, 4>(w, src + i * L, offsets, K, end, run + i * L, apart);
   if constexpr (N > 2)
-    for (; i + 2 <= vectors; i += 2) direct_vectors<T, CH, 2>(w, src + i * L, offsets, K, bias, run + i * L, apart);
-  for (; i < vectors; ++i) direct_vectors<T, CH, 1>(w, src + i * L, offsets, K, bias, run + i * L, apart);
+    for (; i + 2 <= vectors; i += 2) direct_vectors<T, CH, 2>(w, src + i * L, offsets, K, end, run + i * L, apart);
+  for (; i < vectors; ++i) direct_vectors<T, CH, 1>(w, src + i * L, offsets, K, end, run + i * L, apart);
 }
 
 // How direct convolution covers pixels of `height` rows, `read` apart in the source.
@@ -447,15 +465,15 @@ constexpr int kDirectRows = 6;
 
 // One image: into `run` (per depth: CH * vectors * L), or to its place if rows are taken one by one.
 template <class T, int CH>
-void direct(int rows, const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, const T* bias, T* out,
+void direct(int rows, const T* w, const T* src, const int64_t* offsets, int64_t K, const Pixels& px, Finish<T> end, T* out,
             int64_t plane, T* run) {
   if constexpr (CH > 1) {
-    if (rows < CH) return direct<T, CH - 1>(rows, w, src, offsets, K, px, bias, out, plane, run);
+    if (rows < CH) return direct<T, CH - 1>(rows, w, src, offsets, K, px, end, out, plane, run);
   }
   const DirectShape<T> shape(px.n[1], px.n[2], px.read[1]);
-  if (!shape.run) return direct_wide<T, CH>(w, src, offsets, K, px, bias, out, plane);
+  if (!shape.run) return direct_wide<T, CH>(w, src, offsets, K, px, end, out, plane);
   for (int64_t z = 0; z < px.n[0]; ++z, run += CH * shape.vectors * shape.L)
-    direct_run<T, CH>(w, src + px.source(z * px.n[1]), offsets, K, shape.vectors, bias, run);
+    direct_run<T, CH>(w, src + px.source(z * px.n[1]), offsets, K, shape.vectors, end, run);
 }
 
 // From the run to the result.

@@ -48,8 +48,8 @@ struct Depthwise {
 
   // n pixels: to[i * to_step] = bias + sum_t w[t] * from[t][i * step].
   template <int N>
-  static void pixels(const float* const* from, const float* const* w, int64_t count, int64_t step, int64_t at, V bias, float* to,
-                     int64_t to_step) {
+  static void pixels(const float* const* from, const float* const* w, int64_t count, int64_t step, int64_t at, V bias, float low,
+                     float* to, int64_t to_step) {
     V a[N];
     for (int i = 0; i < N; ++i) a[i] = bias;
     for (int64_t t = 0; t < count; ++t) {
@@ -57,16 +57,16 @@ struct Depthwise {
       const float* s = from[t] + at * step * L;
       for (int i = 0; i < N; ++i) a[i] += v * Simd<float>::load(s + i * step * L);
     }
-    for (int i = 0; i < N; ++i) Simd<float>::store(to + (at + i) * to_step * L, a[i]);
+    for (int i = 0; i < N; ++i) Simd<float>::store(to + (at + i) * to_step * L, Finish<float>::at_least(a[i], low));
   }
 
-  static void row(const float* const* from, const float* const* w, int64_t count, int64_t step, int64_t n, V bias, float* to,
-                  int64_t to_step) {
+  static void row(const float* const* from, const float* const* w, int64_t count, int64_t step, int64_t n, V bias, float low,
+                  float* to, int64_t to_step) {
     int64_t i = 0;
-    for (; i + 8 <= n; i += 8) pixels<8>(from, w, count, step, i, bias, to, to_step);
-    if (i + 4 <= n) pixels<4>(from, w, count, step, i, bias, to, to_step), i += 4;
-    if (i + 2 <= n) pixels<2>(from, w, count, step, i, bias, to, to_step), i += 2;
-    if (i < n) pixels<1>(from, w, count, step, i, bias, to, to_step);
+    for (; i + 8 <= n; i += 8) pixels<8>(from, w, count, step, i, bias, low, to, to_step);
+    if (i + 4 <= n) pixels<4>(from, w, count, step, i, bias, low, to, to_step), i += 4;
+    if (i + 2 <= n) pixels<2>(from, w, count, step, i, bias, low, to, to_step), i += 2;
+    if (i < n) pixels<1>(from, w, count, step, i, bias, low, to, to_step);
   }
 
   // fn(image, channel block, rows [y0, y1)) for bands of a result of H x W; one job each.
@@ -86,6 +86,7 @@ struct Depthwise {
   // `flip`: the taps in reverse order.
   void forward(const float* x, const float* w, const float* b, float* y, bool flip = false) const {
     const int64_t H = q.out[1], W = q.out[2], s = q.stride[1], taps = q.taps();
+    const auto end = Finish<float>::of(q, b);
     const Band band{q.in[1], q.in[2], q.pad[2], (W - 1) * q.stride[2] + (q.k[2] - 1) * q.dil[2] + 1};
     bands(H, W, [&](int64_t n, int64_t block, int64_t y0, int64_t y1) {
       const int64_t c = block * L, channels = std::min(L, q.C - c);
@@ -95,13 +96,12 @@ struct Depthwise {
       band.load(x + (n * q.C + c) * q.in_pixels(), channels, top, top + height, rows, source);
       channels_last<float>(w + c * taps, taps, taps, channels, weights);
       V bias = {};
-      if (b)
-        for (int64_t i = 0; i < channels; ++i) bias[i] = b[c + i];
+      for (int64_t i = 0; i < channels; ++i) bias[i] = end.start(c + i);
       for (int64_t t = 0; t < taps; ++t) by[t] = weights + (flip ? taps - 1 - t : t) * L;
       for (int64_t i = y0; i < y1; ++i) {
         for (int64_t t = 0; t < taps; ++t)
           from[t] = source + (((i - y0) * s + t / q.k[2] * q.dil[1]) * band.pitch + t % q.k[2] * q.dil[2]) * L;
-        row(from, by, taps, q.stride[2], W, bias, result + (i - y0) * W * L, 1);
+        row(from, by, taps, q.stride[2], W, bias, end.low, result + (i - y0) * W * L, 1);
       }
       channels_first<float>(result, (y1 - y0) * W, channels, y + (n * q.C + c) * H * W + y0 * W, H * W);
     });
@@ -111,6 +111,7 @@ struct Depthwise {
   void transpose(const float* g, const float* w, const float* b, float* x) const {
     const int64_t H = q.in[1], W = q.in[2], taps = q.taps();
     const int64_t s0 = q.stride[1], s1 = q.stride[2];
+    const auto end = Finish<float>::of(q, b);
     if (s0 == 1 && s1 == 1) {                 // a convolution of the gradient
       ConvGeometry r = q;
       for (int d = 1; d < 3; ++d) r.in[d] = q.out[d], r.out[d] = q.in[d], r.pad[d] = (q.k[d] - 1) * q.dil[d] - q.pad[d];
@@ -132,8 +133,7 @@ struct Depthwise {
       band.load(g + (n * q.C + c) * q.out_pixels(), channels, top, top + height, rows, source);
       channels_last<float>(w + c * taps, taps, taps, channels, weights);
       V bias = {};
-      if (b)
-        for (int64_t i = 0; i < channels; ++i) bias[i] = b[c + i];
+      for (int64_t i = 0; i < channels; ++i) bias[i] = end.start(c + i);
       for (int64_t i = y0; i < y1; ++i)
         for (int64_t j = 0; j < std::min(s1, W); ++j) {
           int64_t count = 0;
@@ -147,7 +147,7 @@ struct Depthwise {
               by[count++] = weights + (ky * q.k[2] + kx) * L;
             }
           }
-          row(from, by, count, 1, (W - j + s1 - 1) / s1, bias, result + ((i - y0) * W + j) * L, s1);
+          row(from, by, count, 1, (W - j + s1 - 1) / s1, bias, end.low, result + ((i - y0) * W + j) * L, s1);
         }
       channels_first<float>(result, (y1 - y0) * W, channels, x + (n * q.C + c) * H * W + y0 * W, H * W);
     });

@@ -38,6 +38,7 @@ inline ConvGeometry geometry(const Call& c, const Array* x, const Array* g, cons
   q.N = (x ? x : g)->shape[0];
   q.C = x ? x->shape[1] : w->shape[1] * q.G;
   q.O = g ? g->shape[1] : w->shape[0];
+  q.relu = c.nnum > n.at && c.inum(n.at);
   return q;
 }
 

@@ -42,13 +42,13 @@ struct Axis {
 // acc[p][m] = sum over `lines` rows of taps, and n of their (tap, channel) pairs.
 template <class T, int P, int M>
 void image_tile(const T* src, int64_t line, int64_t step, const int64_t* offsets, int64_t n, int64_t lines, const T* w,
-                int64_t w_line, const T* bias, bool relu, T* out, int64_t out_step, int64_t out_plane) {
+                int64_t w_line, Finish<T> end, T* out, int64_t out_step, int64_t out_plane) {
   using V = typename Simd<T>::vec;
   V acc[M][P];
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) acc[m][p] = Simd<T>::all(bias ? bias[m] : T(0));
+    for (int p = 0; p < P; ++p) acc[m][p] = Simd<T>::all(end.start(m));
   for (int64_t i = 0; i < lines; ++i, src += line, w += w_line) {
     const T* b = w;
     for (int64_t k = 0; k < n; ++k, b += M) {
@@ -67,10 +67,7 @@ void image_tile(const T* src, int64_t line, int64_t step, const int64_t* offsets
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 8
-    for (int p = 0; p < P; ++p) {
-      const V v = acc[m][p];
-      Simd<T>::store(out + m * out_plane + p * out_step, relu ? (v < V{} ? V{} : v) : v);
-    }
+    for (int p = 0; p < P; ++p) Simd<T>::store(out + m * out_plane + p * out_step, end(acc[m][p]));
 }
 
 // Rows [low, high) of one channel of `count` images, `apart` from each other, each pixel a vector, with zeros left and right.
@@ -119,11 +116,11 @@ inline void image_tile_of(int64_t pixels, A... a) {
 
 template <class T, int M, int P>
 void image_row(const Tile* row, int64_t tiles, const T* line, int64_t across, int64_t along, const int64_t* offsets, int64_t Ks,
-               int64_t lines, const T* w, int64_t w_line, const T* bias, bool relu, T* out, int64_t out_step, int64_t out_plane) {
+               int64_t lines, const T* w, int64_t w_line, Finish<T> end, T* out, int64_t out_step, int64_t out_plane) {
   for (int64_t t = 0; t < tiles; ++t) {
     const Tile& q = row[t];
     image_tile_of<T, P, M>(q.pixels, line + q.source, across, along, offsets + q.tap * Ks, q.taps * Ks, lines,
-                           w + q.tap * Ks * M, w_line, bias, relu, out + q.first * out_step, out_step, out_plane);
+                           w + q.tap * Ks * M, w_line, end, out + q.first * out_step, out_step, out_plane);
   }
 }
 
@@ -138,9 +135,9 @@ struct ImageProducts {
 
   const ConvGeometry& q;
   const bool forward;
-  const T *src, *w, *bias;
+  const T *src, *w;
+  Finish<T> finish;
   T* dst;
-  bool relu = false;
 
   int64_t Ks() const { return forward ? q.C : q.O; }
   int64_t M() const { return forward ? q.O : q.C; }
@@ -278,7 +275,7 @@ struct ImageProducts {
         const int64_t m0 = part(k), m = part(k + 1) - m0, per = Ks() * m;
         const T* w_line = part_weights + jy0 * x.taps * per;
         tile<kChannels>(static_cast<int>(m), row.p, tiles, line, y.across * pitch(), x.along * L, offsets.p, Ks(), jy1 - jy0, w_line,
-                        x.taps * per, bias ? bias + m0 : nullptr, relu, to_line + m0 * plane + x.first * L, x.step * L, plane);
+                        x.taps * per, finish.from(m0), to_line + m0 * plane + x.first * L, x.step * L, plane);
         part_weights += y.taps * x.taps * per;
       }
     }

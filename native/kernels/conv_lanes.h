@@ -11,9 +11,10 @@
 namespace rl {
 namespace {
 
-// out[row][pixel][lane] (+)= sum_k rows[row][offsets[k] + pixel * STEP] * w[k][lane]; pixels are `step` elements apart in `to`.
+// out[row][pixel][lane] (+)= sum_k rows[row][offsets[k] + pixel * STEP] * w[k][lane], at least `low`; pixels are `step` elements apart in `to`.
 template <class T, int ROWS, int PIXELS, int STEP, int VECS>
-void lane_tile(const T* const* rows, T* const* to, int64_t step, const int64_t* offsets, int64_t K, const T* w, const T* bias) {
+void lane_tile(const T* const* rows, T* const* to, int64_t step, const int64_t* offsets, int64_t K, const T* w, const T* bias,
+               T low) {
   using V = typename Simd<T>::vec;
   constexpr int L = Simd<T>::lanes;
   V c[ROWS][PIXELS][VECS];
@@ -37,25 +38,26 @@ void lane_tile(const T* const* rows, T* const* to, int64_t step, const int64_t* 
   }
   for (int r = 0; r < ROWS; ++r)
     for (int x = 0; x < PIXELS; ++x)
-      for (int v = 0; v < VECS; ++v) Simd<T>::store(to[r] + x * step + v * L, c[r][x][v]);
+      for (int v = 0; v < VECS; ++v) Simd<T>::store(to[r] + x * step + v * L, Finish<T>::at_least(c[r][x][v], low));
 }
 
 // Tiles of one row, from half of kMR pixels on, or of as many narrow rows as fit.
 template <class T, int PIXELS, int STEP, int VECS>
-void lane_row(int pixels, const T* s, T* to, int64_t step, const int64_t* offsets, int64_t K, const T* w, const T* bias) {
+void lane_row(int pixels, const T* s, T* to, int64_t step, const int64_t* offsets, int64_t K, const T* w, const T* bias,
+              T low) {
   if constexpr (PIXELS > kMR / 2) {
-    if (pixels < PIXELS) return lane_row<T, PIXELS - 1, STEP, VECS>(pixels, s, to, step, offsets, K, w, bias);
+    if (pixels < PIXELS) return lane_row<T, PIXELS - 1, STEP, VECS>(pixels, s, to, step, offsets, K, w, bias, low);
   }
-  lane_tile<T, 1, PIXELS, STEP, VECS>(&s, &to, step, offsets, K, w, bias);
+  lane_tile<T, 1, PIXELS, STEP, VECS>(&s, &to, step, offsets, K, w, bias, low);
 }
 
 template <class T, int PIXELS, int STEP, int VECS>
 void lane_rows(int pixels, const T* const* s, T* const* to, int64_t step, const int64_t* offsets, int64_t K, const T* w,
-               const T* bias) {
+               const T* bias, T low) {
   if constexpr (PIXELS > 1) {
-    if (pixels < PIXELS) return lane_rows<T, PIXELS - 1, STEP, VECS>(pixels, s, to, step, offsets, K, w, bias);
+    if (pixels < PIXELS) return lane_rows<T, PIXELS - 1, STEP, VECS>(pixels, s, to, step, offsets, K, w, bias, low);
   }
-  lane_tile<T, kMR / PIXELS, PIXELS, STEP, VECS>(s, to, step, offsets, K, w, bias);
+  lane_tile<T, kMR / PIXELS, PIXELS, STEP, VECS>(s, to, step, offsets, K, w, bias, low);
 }
 
 template <class T>
@@ -163,7 +165,7 @@ struct LaneProducts {
     for (int64_t panel = p0; panel < p1; ++panel) {
       const int64_t m = panel * 2 * L, lanes = vecs(panel) * L;
       T bias[2 * L] = {};
-      if (p.bias) std::copy_n(p.bias + g * p.M + m, std::min(lanes, p.M - m), bias);
+      if (p.finish.bias) std::copy_n(p.finish.bias + g * p.M + m, std::min(lanes, p.M - m), bias);
       for (int64_t i = 0; i < p.nphases; ++i) {
         const Phase<T>& f = p.phases[i];
         const Pixels& px = f.px;
@@ -197,13 +199,14 @@ struct LaneProducts {
     for (int64_t k0 = 0; k0 == 0 || k0 < f.K; k0 += kBlock, bias = nullptr) {
       const int64_t kc = std::min(kBlock, f.K - k0);
       const T* b = w + k0 * lanes;
+      const T low = k0 + kc == f.K ? p.finish.low : -std::numeric_limits<T>::infinity();
       const int64_t* offsets = f.offsets + k0;
       if (W > kMR / 2) {
         const int64_t parts = (W + kMR - 1) / kMR;
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t i = 0; i < parts; ++i) {
             const int64_t x = W * i / parts, n = W * (i + 1) / parts - x;
-            lane_row<T, kMR, STEP, VECS>(static_cast<int>(n), from[r] + x * STEP, to[r] + x * step, step, offsets, kc, b, bias);
+            lane_row<T, kMR, STEP, VECS>(static_cast<int>(n), from[r] + x * STEP, to[r] + x * step, step, offsets, kc, b, bias, low);
           }
         continue;
       }
@@ -216,7 +219,7 @@ struct LaneProducts {
           s[i] = from[real ? r + i : r];
           o[i] = real ? to[r + i] : unused;
         }
-        lane_rows<T, std::max(1, kMR / 2), STEP, VECS>(static_cast<int>(W), s, o, step, offsets, kc, b, bias);
+        lane_rows<T, std::max(1, kMR / 2), STEP, VECS>(static_cast<int>(W), s, o, step, offsets, kc, b, bias, low);
       }
     }
   }

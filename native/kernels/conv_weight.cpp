@@ -6,6 +6,7 @@
 #include "conv_depthwise.h"
 #include "conv_geometry.h"
 #include "conv_whole.h"
+#include "rows.h"
 #include "winograd_weight.h"
 
 #include <type_traits>
@@ -308,6 +309,41 @@ void channel_sum_infer(const Call& c, Meta* m) {
   m->shape[0] = c.in[0]->shape[1];
 }
 
+// In vectors over up to 1024 elements, of several planes if these are small; their sums in double.
+template <class T>
+struct LongSum {
+  using S = Sixteen<T>;
+  typename S::vec even = {}, odd = {};
+  int64_t held = 0;
+  double total = 0;
+
+  void flush() {
+    total += static_cast<double>(S::sum(even + odd));
+    even = odd = typename S::vec{};
+    held = 0;
+  }
+  void add(const T* p, int64_t n) {
+    if (held + n > 1024) flush();
+    held += n;
+    typename S::vec v, w;
+    int64_t k = 0;
+    for (; k + 2 * kLanes <= n; k += 2 * kLanes) {
+      S::load(v, p + k);
+      S::load(w, p + k + kLanes);
+      even += v;
+      odd += w;
+    }
+    if (k + kLanes <= n) {
+      S::load(v, p + k);
+      even += v;
+      k += kLanes;
+    }
+    if (k == n) return;
+    S::load(v, p + k, n - k, T(0));
+    odd += v;
+  }
+};
+
 void channel_sum_run(const Call& c) {
   const Array& g = *c.in[0];
   const int64_t N = g.shape[0], C = g.shape[1], S = N > 0 && C > 0 ? g.numel / (N * C) : 0;
@@ -318,21 +354,11 @@ void channel_sum_run(const Call& c) {
     const int64_t per = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, N * S));
     parallel_for((C + per - 1) / per, [&](int64_t job) {
       for (int64_t i = job * per; i < std::min(C, (job + 1) * per); ++i) {
-        double total = 0;
-        for (int64_t n = 0; n < N; ++n) {
-          const T* s = p + (n * C + i) * S;
-          for (int64_t k = 0; k < S; k += 1024) {
-            T lane[32] = {}, sum = 0;
-            const int64_t end = std::min<int64_t>(S, k + 1024);
-            int64_t j = k;
-            for (; j + 32 <= end; j += 32)
-              for (int l = 0; l < 32; ++l) lane[l] += s[j + l];
-            for (; j < end; ++j) sum += s[j];
-            for (int l = 0; l < 32; ++l) sum += lane[l];
-            total += sum;
-          }
-        }
-        out[i] = static_cast<T>(total);
+        LongSum<T> sum;
+        for (int64_t n = 0; n < N; ++n)
+          for (int64_t k = 0; k < S; k += 1024) sum.add(p + (n * C + i) * S + k, std::min<int64_t>(1024, S - k));
+        sum.flush();
+        out[i] = static_cast<T>(sum.total);
       }
     });
   });

@@ -23,6 +23,7 @@ struct WholeImage {
 
   void forward(const T* x, const T* w, const T* b, T* y) const {
     Epilogue<T> e;
+    e.relu = q.relu;
     if (q.O == 1) {                           // a row of y, for its dot products
       e.row_bias = b;
       return gemm<T>(1, q.N, K(), Matrix<T>{w, K(), 1}, Matrix<T>{x, 1, K()}, y, q.N, false, e);
@@ -34,6 +35,7 @@ struct WholeImage {
   void transpose(const T* g, const T* w, const T* b, T* x) const {
     Scratch<T> bias(b ? K() : 0);
     Epilogue<T> e;
+    e.relu = q.relu;
     if (b) {
       for (int64_t k = 0; k < K(); ++k) bias[k] = b[k / q.taps()];
       e.col_bias = bias;

@@ -5,6 +5,7 @@
 // if it is small, and else by each job for itself, so that it never goes through memory.
 #pragma once
 
+#include "conv.h"
 #include "winograd.h"
 
 namespace rl {
@@ -21,7 +22,7 @@ struct WinogradConv {
   const float* w;
   int64_t w_row, w_channel;                   // strides of a result's and of a source's channel
   bool flip;
-  const float* bias;
+  Finish<float> finish;
   float* out;
   int64_t OH, OW;
   typename D::Image image;
@@ -64,15 +65,14 @@ struct WinogradConv {
     for (int64_t h = 0; h < vecs(panel); ++h) {
       const int64_t m = (2 * panel + h) * L;
       typename D::V add = {};
-      if (bias)
-        for (int64_t i = 0; i < std::min(L, M - m); ++i) add[i] = bias[m + i];
+      for (int64_t i = 0; i < std::min(L, M - m); ++i) add[i] = finish.start(m + i);
       for (int64_t t = t0; t < t1;) {
         const int64_t row = t / grid.TX, x = t % grid.TX, n = std::min(grid.TX - x, t1 - t);
         for (int64_t k = 0; k < n; ++k) {
           const float* s = sums + (t + k - t0) * lanes + h * L;
           float* o = lines + D::kOut * k * L;
           D::template both<typename D::Output>([&](int r, int j) { return Simd<float>::load(s + (r * D::kIn + j) * element); },
-                             [&](int r, int j, typename D::V v) { Simd<float>::store(o + r * most + j * L, v + add); });
+                             [&](int r, int j, typename D::V v) { Simd<float>::store(o + r * most + j * L, finish(v + add)); });
         }
         const int64_t y = row % grid.TY * D::kOut, left = x * D::kOut, width = std::min(D::kOut * n, OW - left);
         float* to = out + ((row / grid.TY * M + m) * OH + y) * OW + left;

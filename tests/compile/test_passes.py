@@ -69,6 +69,97 @@ def test_relu_is_part_of_what_it_follows(layer, inplace):
         assert "relu_backward" not in kernels
 
 
+# A convolution for every way of computing one, and a shape of its input.
+CONVOLUTIONS = {
+    "tiles": (lambda: nn.Conv2d(32, 32, 3, padding=1), (2, 32, 9, 9)),
+    "channels in lanes": (lambda: nn.Conv2d(20, 30, 3, stride=2), (3, 20, 9, 9)),
+    "images in lanes": (lambda: nn.Conv2d(1, 6, 5), (17, 1, 12, 12)),
+    "unpacked": (lambda: nn.Conv2d(3, 4, 3, padding=1), (16, 3, 32, 32)),
+    "packed": (lambda: nn.Conv2d(3, 5, 3), (2, 3, 7, 7)),
+    "depthwise": (lambda: nn.Conv2d(32, 32, 3, groups=32), (2, 32, 8, 8)),
+    "whole image": (lambda: nn.Conv2d(8, 5, 6), (3, 8, 6, 6)),
+    "transposed": (lambda: nn.ConvTranspose2d(24, 20, 4, stride=2, padding=1), (2, 24, 5, 5)),
+    "transposed images": (lambda: nn.ConvTranspose2d(8, 3, 3, stride=2), (16, 8, 6, 6)),
+    "transposed depthwise": (lambda: nn.ConvTranspose2d(24, 24, 3, stride=2, groups=24), (2, 24, 5, 5)),
+    "gaps": (lambda: nn.ConvTranspose2d(3, 2, 2, stride=3), (2, 3, 4, 4)),
+    "one dimension": (lambda: nn.Conv1d(4, 9, 3), (2, 4, 20)),
+    "three dimensions": (lambda: nn.Conv3d(2, 3, 2), (2, 2, 4, 5, 6)),
+    "double": (lambda: nn.Conv2d(4, 17, 3).double(), (2, 4, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("layer", CONVOLUTIONS)
+def test_relu_is_part_of_a_convolution(layer):
+    torch.manual_seed(0)
+    build, shape = CONVOLUTIONS[layer]
+    net = nn.Sequential(build(), nn.ReLU())
+    x = torch.randn(shape, dtype=net[0].weight.dtype)
+
+    def fn(x):
+        net.zero_grad()
+        y = net(x)
+        (y * y).sum().backward()
+        return y.detach(), *(p.grad.clone() for p in net.parameters())
+
+    assert "relu" not in _compiled(fn, x).kernels
+    assert not (net(x) < 0).any()
+
+
+POOLINGS = {
+    "windows of 2": nn.MaxPool2d(2),
+    "overlapping": nn.MaxPool2d(3, 2, padding=1),
+    "dilated": nn.MaxPool2d(2, 1, dilation=2),
+    "rounded up": nn.MaxPool2d(3, 3, ceil_mode=True),
+    "adaptive": nn.AdaptiveMaxPool2d((3, 2)),
+}
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_relu_moves_behind_max_pooling(pooling, inplace):
+    """The largest stays the largest: relu of the fewer pooled numbers, the same values and gradients, NaN among them."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace), POOLINGS[pooling], nn.Flatten())
+    x = torch.randn(3, 1, 11, 10)
+    x[0, 0, 5, 5] = float("nan")
+
+    def fn(x):
+        net.zero_grad()
+        y = net(x)
+        (y * y).nan_to_num(0.5).sum().backward()
+        return y.detach(), *(p.grad.clone() for p in net.parameters())
+
+    kernels = _compiled(fn, x).kernels
+    assert kernels.index("adaptive_max_pool" if pooling == "adaptive" else "max_pool") < kernels.index("relu")
+    assert kernels.index("relu_backward") < kernels.index("plane_scatter")
+
+
+def test_relu_moves_behind_max_pooling_without_gradients():
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.MaxPool2d(2))
+
+    def fn(x):
+        with torch.no_grad():
+            return net(x)
+
+    assert _compiled(fn, torch.randn(3, 1, 10, 10)).kernels == ["conv", "max_pool", "relu"]
+
+
+def test_relu_stays_before_pooling_where_it_is_needed():
+    """Its result is used elsewhere, or the places are, which differ where nothing is positive."""
+    F = torch.nn.functional
+
+    def also(x):
+        y = (x @ x).relu()
+        return F.max_pool2d(y, 2), y * 2
+
+    def places(x):
+        return F.max_pool2d((x @ x).relu(), 2, return_indices=True)
+
+    for fn in (also, places):
+        kernels = _compiled(fn, torch.randn(2, 3, 8, 8)).kernels
+        assert kernels.index("relu") < kernels.index("max_pool")
+
+
 def test_relu_stays_where_its_input_is_needed():
     """A result that is used without relu too is written as it is."""
     layer = nn.Linear(6, 6)
