@@ -91,7 +91,7 @@ PyType_Spec casting_spec = {"rushlight._native.Casting", sizeof(Casting), 0,
 
 }  // namespace
 
-int g_autocast = -1;
+thread_local int g_autocast = -1;
 
 void bind_autocast(nb::module_& m) {
   PyObject* type = PyType_FromSpec(&casting_spec);

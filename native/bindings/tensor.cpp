@@ -4,7 +4,7 @@
 namespace rl::py {
 
 PyTypeObject *g_tensor_base = nullptr, *g_tensor_type = nullptr;
-bool g_grad_enabled = true, g_inference = false;
+thread_local bool g_grad_enabled = true, g_inference = false;
 
 namespace {
 

@@ -39,8 +39,10 @@ struct Node {
 extern PyTypeObject *g_tensor_base, *g_tensor_type;           // TensorBase; rushlight.Tensor, what ops return
 extern PyTypeObject *g_op_node, *g_accumulate_grad;           // autograd.op.OpNode, autograd.node.AccumulateGrad
 extern PyObject *g_empty_tuple, *g_freed;                     // g_freed: what `saved` becomes once memory is given back
-extern bool g_grad_enabled, g_inference, g_anomaly;
-extern int g_autocast;                       // dtype of autocast (autograd/autocast.py), -1 outside of it
+extern bool g_anomaly;
+// Modes of this thread, as in PyTorch: no_grad in one does not stop another from training.
+extern thread_local bool g_grad_enabled, g_inference;
+extern thread_local int g_autocast;          // dtype of autocast (autograd/autocast.py), -1 outside of it
 
 inline bool is_set(PyObject* o) { return o && o != Py_None; }
 inline bool is_tensor(PyObject* o) {

@@ -10,6 +10,7 @@ Reference: https://docs.pytorch.org/docs/stable/amp.html
 from __future__ import annotations
 
 import functools
+import threading
 import warnings
 import weakref
 
@@ -25,8 +26,11 @@ _SUPPORTED = (_dtypes.bfloat16, _dtypes.float16)
 _DEVICES = ("cpu", "cuda", "xpu", "mps", "mtia", "maia", "hpu", "xla", "ipu", "privateuseone")
 
 
-class _State:
-    """What a function asks when it is called: `dtype` is None outside of autocast and inside of a function that has cast."""
+class _State(threading.local):
+    """What a function asks when it is called: `dtype` is None outside of autocast and inside of a function that has cast.
+
+    One to a thread, as in PyTorch: a thread starts outside of autocast.
+    """
 
     def __init__(self):
         self.dtype, self.depth, self.caching = None, 0, True
