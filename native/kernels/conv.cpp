@@ -194,11 +194,13 @@ void pack_phase(const Products<T>& p, const Phase<T>& f, const T* w, int64_t gro
 
 // ---- forward --------------------------------------------------------------------------------------------------
 
-template <int R>
+template <class Form>
 bool winograd_forward(const ConvGeometry& q, const float* x, const float* w, const float* b, float* y) {
-  if (!q.square(R) || !Winograd<R>::pays(q.N, q.C, q.O, q.out[1], q.out[2])) return false;
-  WinogradConv<R> p(q.N, q.C, q.O, x, q.in[1], q.in[2], q.pad[1], q.pad[2], q.out[1], q.out[2]);
-  p.w = w, p.w_row = R * R * q.C, p.w_channel = R * R, p.flip = false;
+  using D = Winograd<Form>;
+  if (!q.square(D::R, D::kStride)) return false;
+  WinogradConv<Form> p(q.N, q.C, q.O, x, q.in[1], q.in[2], q.pad[1], q.pad[2], q.out[1], q.out[2]);
+  if (D::cost(p.grid.count, q.C, q.O) >= D::direct(q.N, q.out_pixels(), q.C, q.O)) return false;
+  p.w = w, p.w_row = D::kTaps * q.C, p.w_channel = D::kTaps, p.flip = false;
   p.finish = Finish<float>::of(q, b), p.out = y;
   p.run();
   return true;
@@ -210,7 +212,8 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.forward(x, w, b, y);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).forward(x, w, b, y);
-    if (winograd_forward<3>(q, x, w, b, y) || winograd_forward<5>(q, x, w, b, y)) return;
+    if (winograd_forward<UnitStride<3>>(q, x, w, b, y) || winograd_forward<UnitStride<5>>(q, x, w, b, y)) return;
+    if (winograd_forward<StrideTwo>(q, x, w, b, y)) return;
   }
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Cg(), p.M = q.Og();
@@ -264,14 +267,26 @@ Residue residue(const ConvGeometry& q, int d, int64_t r) {
   return {first, first < q.in[d] ? (q.in[d] - 1 - first) / s + 1 : 0, (first + q.pad[d]) / s};
 }
 
-template <int R>
-bool winograd_transpose(const ConvGeometry& q, const float* g, const float* w, const float* b, float* x) {
-  if (!q.square(R) || !Winograd<R>::pays(q.N, q.O, q.C, q.in[1], q.in[2])) return false;
-  WinogradConv<R> p(q.N, q.O, q.C, g, q.out[1], q.out[2], R - 1 - q.pad[1], R - 1 - q.pad[2], q.in[1], q.in[2]);
-  p.w = w, p.w_row = R * R, p.w_channel = R * R * q.C, p.flip = true;
+// `zeros` before the gradient, along y and x.
+template <class Form>
+bool winograd_transpose(const ConvGeometry& q, const int64_t* zeros, const float* g, const float* w, const float* b, float* x) {
+  using D = Winograd<Form>;
+  if (!q.square(D::R, D::kStride)) return false;
+  WinogradConv<Form> p(q.N, q.O, q.C, g, q.out[1], q.out[2], zeros[0], zeros[1], q.in[1], q.in[2]);
+  if (D::cost(p.grid.count, q.O, q.C) >= D::direct(q.N, q.in_pixels() / (D::kStride * D::kStride), q.O, q.C)) return false;
+  p.w = w, p.w_row = D::kTaps, p.w_channel = D::kTaps * q.C, p.flip = true;
   p.finish = Finish<float>::of(q, b), p.out = x;
   p.run();
   return true;
+}
+
+bool winograd_transpose(const ConvGeometry& q, const float* g, const float* w, const float* b, float* x) {
+  const int64_t three[] = {2 - q.pad[1], 2 - q.pad[2]}, five[] = {4 - q.pad[1], 4 - q.pad[2]};
+  if (winograd_transpose<UnitStride<3>>(q, three, g, w, b, x) || winograd_transpose<UnitStride<5>>(q, five, g, w, b, x)) return true;
+  if (q.pad[1] % 2 != q.pad[2] % 2) return false;
+  const bool odd = q.pad[1] % 2;
+  const int64_t two[] = {!odd - q.pad[1] / 2, !odd - q.pad[2] / 2};
+  return odd ? winograd_transpose<StrideTwoBack<true>>(q, two, g, w, b, x) : winograd_transpose<StrideTwoBack<false>>(q, two, g, w, b, x);
 }
 
 template <class T>
@@ -280,7 +295,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
   if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.transpose(g, w, b, x);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).transpose(g, w, b, x);
-    if (winograd_transpose<3>(q, g, w, b, x) || winograd_transpose<5>(q, g, w, b, x)) return;
+    if (winograd_transpose(q, g, w, b, x)) return;
   }
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Og(), p.M = q.Cg();

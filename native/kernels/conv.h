@@ -28,9 +28,9 @@ struct ConvGeometry {
   int64_t out_pixels() const { return out[0] * out[1] * out[2]; }
   int64_t Cg() const { return C / G; }
   int64_t Og() const { return O / G; }
-  bool square(int64_t taps) const {            // two-dimensional, of stride 1: see winograd.h
+  bool square(int64_t taps, int64_t step) const {              // two-dimensional: see winograd.h
     bool fits = G == 1 && k[0] == 1 && k[1] == taps && k[2] == taps && in[0] == 1 && out[0] == 1;
-    for (int d = 0; d < 3; ++d) fits = fits && stride[d] == 1 && dil[d] == 1;
+    for (int d = 1; d < 3; ++d) fits = fits && stride[d] == step && dil[d] == 1;
     return fits;
   }
 };

@@ -230,11 +230,13 @@ struct WeightGradient {
   }
 };
 
-template <int R>
+template <class Form>
 bool winograd_weight(const ConvGeometry& q, const float* x, const float* g, float* w) {
-  if (!q.square(R) || !Winograd<R>::pays(q.N, q.C, q.O, q.out[1], q.out[2])) return false;
-  const WinogradWeight<R> p{q.C, q.O, {x, q.C, q.in[1], q.in[2], q.pad[1], q.pad[2]}, {g, q.O, q.out[1], q.out[2], 0, 0},
-                            {q.N, q.out[1], q.out[2]}, w};
+  using D = Winograd<Form>;
+  if (!q.square(D::R, D::kStride)) return false;
+  const WinogradWeight<Form> p{q.C, q.O, {x, q.C, q.in[1], q.in[2], q.pad[1], q.pad[2]}, {g, q.O, q.out[1], q.out[2], 0, 0},
+                               {q.N, q.out[1], q.out[2]}, w};
+  if (D::cost(p.grid.count, q.C, q.O) >= D::direct(q.N, q.out_pixels(), q.C, q.O)) return false;
   p.run();
   return true;
 }
@@ -250,7 +252,8 @@ void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
   if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.weight(x, g, w);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).weight(x, g, w);
-    if (winograd_weight<3>(q, x, g, w) || winograd_weight<5>(q, x, g, w)) return;
+    if (winograd_weight<UnitStride<3>>(q, x, g, w) || winograd_weight<UnitStride<5>>(q, x, g, w)) return;
+    if (winograd_weight<StrideTwo>(q, x, g, w)) return;
   }
   WeightGradient<T> job{q, x, g, padded_input<T>(q), {}, nullptr};
   if (!job.narrow()) job.pad = plain_input<T>(q, 1);

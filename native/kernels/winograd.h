@@ -1,139 +1,48 @@
-// Winograd's F(4x4, 3x3) and F(2x2, 5x5): a convolution of stride 1 as 36 products over tiles of 4 x 4 or 2 x 2 results.
+// Winograd's forms in two dimensions: a convolution as products over tiles of results, element by element of a domain.
 //
-//     y = A' [ sum_c (G w G') o (B' d B) ] A           d: a tile of 6 x 6 pixels; o: element by element
+//     y = A' [ sum_c (G w G') o (B' d B) ] A           d: a tile of pixels; o: element by element
 //
-// 36 multiplications give what the sum of taps takes 144 or 100 for. The points are 0, +-5/8, +-3/2 and infinity: their
-// powers are exact in binary, and the error is a quarter of that of the usual 0, +-1, +-2 (docs/performance.md).
+// F(4x4, 3x3) and F(2x2, 5x5) take 36 multiplications where the sum of taps takes 144 or 100; 3 x 3 taps with stride 2 take 81.
 // The weight gradient is the transpose of the same form: G' [ sum_tiles (A g A') o (B' d B) ] G.
 //
-// In the domain, vector lanes are channels, so that no transform depends on the size of an image: a tile of sixteen (L)
-// channels is 36 vectors. Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
+// In the domain, vector lanes are channels, so that no transform depends on the size of an image: an element of a tile of sixteen (L)
+// channels is a vector. Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 #pragma once
 
-#include "channels.h"
+#include "winograd_forms.h"
 
 namespace rl {
 namespace {
 
-template <int R>                              // taps across: 3 or 5
-struct Winograd {
+template <class F_>                           // a form of winograd_forms.h
+struct Winograd : F_ {
   using V = Simd<float>::vec;
   static constexpr int L = Simd<float>::lanes;
-  static constexpr int kIn = 6, kOut = kIn + 1 - R, kTaps = R * R, kDomain = kIn * kIn;
+  static constexpr int R = F_::R, kSide = F_::kDomain, kOut = F_::kOut, kTaps = R * R;
+  static constexpr int kDomain = kSide * kSide, kWeights = F_::kWeights * F_::kWeights;
 
-  // ---- one dimension -------------------------------------------------------------------------------------------
-
-  static constexpr float a = 0.625f, b = 1.5f, a2 = a * a, b2 = b * b;
-  static constexpr float c0 = static_cast<float>(1.0 / (double{a2} * b2));
-  static constexpr double da2 = a2, db2 = b2;
-  static constexpr double ca = 1.0 / (2 * da2 * (da2 - db2)), cb = 1.0 / (2 * db2 * (db2 - da2));
-  static constexpr float ca0 = static_cast<float>(ca), ca1 = static_cast<float>(ca * a), ca2 = static_cast<float>(ca * da2);
-  static constexpr float ca3 = static_cast<float>(ca * da2 * a), ca4 = static_cast<float>(ca * da2 * da2);
-  static constexpr float cb3 = static_cast<float>(cb * db2 * b), cb4 = static_cast<float>(cb * db2 * db2);
-  static constexpr float cb0 = static_cast<float>(cb), cb1 = static_cast<float>(cb * b), cb2 = static_cast<float>(cb * db2);
-
-  // B': 6 pixels.
-  struct Input {
-    static constexpr int in = 6, out = 6;
-    static void run(const V* d, V* o) {
-      const V e = d[4] - b2 * d[2], f = a * d[3] - (a * b2) * d[1];
-      const V g = d[4] - a2 * d[2], h = b * d[3] - (b * a2) * d[1];
-      o[0] = (a2 * b2) * d[0] + (d[4] - (a2 + b2) * d[2]);
-      o[1] = e + f;
-      o[2] = e - f;
-      o[3] = g + h;
-      o[4] = g - h;
-      o[5] = (a2 * b2) * d[1] + (d[5] - (a2 + b2) * d[3]);
-    }
-  };
-
-  // A': 6 elements of the domain become 4 or 2 results.
-  struct Output {
-    static constexpr int in = 6, out = kOut;
-    static void run(const V* m, V* o) {
-      const V s = m[1] + m[2], d = m[1] - m[2], t = m[3] + m[4], e = m[3] - m[4];
-      o[0] = m[0] + (s + t);
-      if constexpr (R == 3) {
-        o[1] = a * d + b * e;
-        o[2] = a2 * s + b2 * t;
-        o[3] = (a2 * a) * d + ((b2 * b) * e + m[5]);
-      } else {
-        o[1] = a * d + (b * e + m[5]);
-      }
-    }
-  };
-
-  // A: gradients of 4 or 2 results.
-  struct Gradient {
-    static constexpr int in = kOut, out = 6;
-    static void run(const V* g, V* o) {
-      V e = g[0], f = a * g[1], h = g[0], i = b * g[1];
-      if constexpr (R == 3) {
-        e += a2 * g[2], f += (a2 * a) * g[3];
-        h += b2 * g[2], i += (b2 * b) * g[3];
-      }
-      o[0] = g[0];
-      o[1] = e + f;
-      o[2] = e - f;
-      o[3] = h + i;
-      o[4] = h - i;
-      o[5] = g[kOut - 1];
-    }
-  };
-
-  // G: 3 or 5 taps.
-  struct Weight {
-    static constexpr int in = R, out = 6;
-    static void run(const V* w, V* o) {
-      V e = ca0 * w[0] + ca2 * w[2], f = ca1 * w[1], g = cb0 * w[0] + cb2 * w[2], h = cb1 * w[1];
-      if constexpr (R == 5) {
-        e += ca4 * w[4], f += ca3 * w[3];
-        g += cb4 * w[4], h += cb3 * w[3];
-      }
-      o[0] = c0 * w[0];
-      o[1] = e + f;
-      o[2] = e - f;
-      o[3] = g + h;
-      o[4] = g - h;
-      o[5] = w[R - 1];
-    }
-  };
-
-  // G': 6 elements of the domain become gradients of 3 or 5 taps.
-  struct Taps {
-    static constexpr int in = 6, out = R;
-    static void run(const V* m, V* o) {
-      const V s = m[1] + m[2], d = m[1] - m[2], t = m[3] + m[4], e = m[3] - m[4];
-      o[0] = c0 * m[0] + (ca0 * s + cb0 * t);
-      o[1] = ca1 * d + cb1 * e;
-      o[2] = ca2 * s + cb2 * t;
-      if constexpr (R == 5) {
-        o[3] = ca3 * d + cb3 * e;
-        o[4] = ca4 * s + cb4 * t;
-      }
-      o[R - 1] += m[5];
-    }
-  };
+  // The weights' element for an element of the domain.
+  static constexpr int weight_of(int e) { return F_::weight(e / kSide) * F_::kWeights + F_::weight(e % kSide); }
 
   // ---- two dimensions: load(i, j) and store(i, j, v) ------------------------------------------------------------
 
   template <class F, class Load, class Store>
   static inline __attribute__((always_inline)) void both(const Load& load, const Store& store) {
     V t[F::out][F::in];
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int j = 0; j < F::in; ++j) {
       V d[F::in], o[F::out];
-#pragma GCC unroll 6
+#pragma GCC unroll 9
       for (int i = 0; i < F::in; ++i) d[i] = load(i, j);
       F::run(d, o);
-#pragma GCC unroll 6
+#pragma GCC unroll 9
       for (int i = 0; i < F::out; ++i) t[i][j] = o[i];
     }
-#pragma GCC unroll 6
+#pragma GCC unroll 9
     for (int i = 0; i < F::out; ++i) {
       V o[F::out];
       F::run(t[i], o);
-#pragma GCC unroll 6
+#pragma GCC unroll 9
       for (int j = 0; j < F::out; ++j) store(i, j, o[j]);
     }
   }
@@ -146,7 +55,7 @@ struct Winograd {
 
   // ---- tiles -----------------------------------------------------------------------------------------------------
 
-  // A batch of images whose pixel (kOut ty - y0, kOut tx - x0) is the first of tile (ty, tx).
+  // A batch of images whose pixel (kStep ty - y0, kStep tx - x0) is the first of tile (ty, tx).
   struct Image {
     const float* p;
     int64_t channels, H, W, y0, x0;
@@ -176,39 +85,39 @@ struct Winograd {
     std::memset(out + hi * L, 0, static_cast<size_t>((width - hi) * L) * sizeof(float));
   }
 
-  // Tiles [t0, t1) of channels c.. into the domain. F is Input (tiles of 6 x 6, kOut apart) or Gradient (kOut x kOut).
+  // Tiles [t0, t1) of channels c.. into the domain. F is Input or Gradient.
   template <class F>
   static void tiles_in(const Image& m, const Grid& q, int64_t t0, int64_t t1, int64_t c, const Domain& d) {
-    constexpr int64_t kRows = F::in, kMore = kRows - kOut;
-    const int64_t most = (kOut * std::min(q.TX, t1 - t0) + kMore) * L;
+    constexpr int64_t kRows = F::in, kStep = F::step, kMore = kRows - kStep;
+    const int64_t most = (kStep * std::min(q.TX, t1 - t0) + kMore) * L;
     Scratch<float> lines(kRows * most);
     int64_t above = -1, above_x = 0;          // the row of tiles whose last lines are this one's first
     for (int64_t t = t0; t < t1;) {
-      const int64_t row = t / q.TX, x = t % q.TX, n = std::min(q.TX - x, t1 - t), ty = row % q.TY, width = kOut * n + kMore;
+      const int64_t row = t / q.TX, x = t % q.TX, n = std::min(q.TX - x, t1 - t), ty = row % q.TY, width = kStep * n + kMore;
       int64_t i = 0;
       if (kMore > 0 && ty > 0 && above == row - 1 && above_x == x) {
-        std::memmove(lines, lines + kOut * most, static_cast<size_t>(kMore * most) * sizeof(float));
+        std::memmove(lines, lines + kStep * most, static_cast<size_t>(kMore * most) * sizeof(float));
         i = kMore;
       }
-      for (; i < kRows; ++i) load_row(m, row / q.TY, c, kOut * ty - m.y0 + i, kOut * x - m.x0, width, lines + i * most);
+      for (; i < kRows; ++i) load_row(m, row / q.TY, c, kStep * ty - m.y0 + i, kStep * x - m.x0, width, lines + i * most);
       for (int64_t k = 0; k < n; ++k) {
-        const float* s = lines + kOut * k * L;
+        const float* s = lines + kStep * k * L;
         float* o = d.p + (t + k - d.first) * d.tile;
         both<F>([&](int r, int j) { return Simd<float>::load(s + r * most + j * L); },
-                [&](int r, int j, V v) { Simd<float>::store(o + (r * kIn + j) * d.element, v); });
+                [&](int r, int j, V v) { Simd<float>::store(o + (r * kSide + j) * d.element, v); });
       }
       above = row, above_x = x;
       t += n;
     }
   }
 
-  // Whether this is faster than the sum of taps, for images of H x W results: both in vector operations, with
-  // the measured costs of transforming a tile of L channels to and fro, and the weights of a channel.
-  static bool pays(int64_t images, int64_t C, int64_t M, int64_t H, int64_t W) {
-    constexpr int64_t kTileIn = 320, kTileOut = 250, kWeight = 130;
-    const int64_t c = blocks(C), m = blocks(M);
-    return Grid(images, H, W).count * (kDomain * C * m + kTileIn * c + kTileOut * m) + kWeight * C * m < images * H * W * kTaps * C * M / L;
+  // Time in vector operations, with the measured costs of transforming a tile of L channels to and fro, of starting and storing
+  // a sum, and of the weights of a channel, to compare with `direct`: that of the sum of taps.
+  static int64_t cost(int64_t tiles, int64_t C, int64_t M) {
+    constexpr int64_t kTileIn = 320 * kDomain / 36, kTileOut = 250 * kDomain / 36, kWeight = 130, kSum = 4;
+    return tiles * (kDomain * (C + kSum) * blocks(M) + kTileIn * blocks(C) + kTileOut * blocks(M)) + kWeight * C * blocks(M);
   }
+  static int64_t direct(int64_t images, int64_t pixels, int64_t C, int64_t M) { return images * pixels * kTaps * C * M / L; }
 
   // ---- products --------------------------------------------------------------------------------------------------
 

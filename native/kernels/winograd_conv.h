@@ -11,9 +11,10 @@
 namespace rl {
 namespace {
 
-template <int R>
+template <class Form>
 struct WinogradConv {
-  using D = Winograd<R>;
+  using D = Winograd<Form>;
+  static constexpr int R = D::R;
   static constexpr int64_t L = D::L;
   static constexpr int64_t kChannelBlock = 64;                 // input channels that are summed in registers
   static constexpr int64_t kSlabBytes = int64_t{4} << 20, kSharedBytes = int64_t{4} << 20;
@@ -52,7 +53,7 @@ struct WinogradConv {
           const int64_t by = flip ? -L : L;
           float* o = u + k * lanes + h * L;
           D::template both<typename D::Weight>([&](int r, int j) { return Simd<float>::load(s + (R * r + j) * by); },
-                             [&](int r, int j, typename D::V v) { Simd<float>::store(o + (r * D::kIn + j) * element, v); });
+                             [&](int r, int j, typename D::V v) { Simd<float>::store(o + (r * Form::kWeights + j) * element, v); });
         }
       }
     }
@@ -71,7 +72,7 @@ struct WinogradConv {
         for (int64_t k = 0; k < n; ++k) {
           const float* s = sums + (t + k - t0) * lanes + h * L;
           float* o = lines + D::kOut * k * L;
-          D::template both<typename D::Output>([&](int r, int j) { return Simd<float>::load(s + (r * D::kIn + j) * element); },
+          D::template both<typename D::Output>([&](int r, int j) { return Simd<float>::load(s + (r * D::kSide + j) * element); },
                              [&](int r, int j, typename D::V v) { Simd<float>::store(o + r * most + j * L, finish(v + add)); });
         }
         const int64_t y = row % grid.TY * D::kOut, left = x * D::kOut, width = std::min(D::kOut * n, OW - left);
@@ -85,12 +86,12 @@ struct WinogradConv {
 
   void run() const {
     const int64_t pitch = D::odd_lines(D::blocks(C) * L), lanes = 2 * L;
-    const int64_t ranges_most = panels >= 4 ? 112 : 56;
+    const int64_t ranges_most = (panels >= 4 ? 112 : 56) * 36 / D::kDomain;
     int64_t slab = std::max<int64_t>(ranges_most, kSlabBytes / (D::kDomain * pitch * 4));
     if (slab >= grid.TX) slab = slab / grid.TX * grid.TX;
     slab = D::even(grid.count, std::max<int64_t>(slab, 1));
     const int64_t u_element = D::odd_lines(k_block * lanes), k_blocks = (C + k_block - 1) / k_block;
-    const int64_t u_size = D::kDomain * u_element;
+    const int64_t u_size = D::kWeights * u_element;
     const bool shared = panels * k_blocks * u_size * 4 <= kSharedBytes && grid.count > ranges_most;
     Scratch<float> u(shared ? panels * k_blocks * u_size : 0);
     if (shared)
@@ -119,7 +120,7 @@ struct WinogradConv {
           for (int64_t e = 0; e < D::kDomain; ++e)
             for (int64_t t = 0; t < n; t += height)
               D::multiply(static_cast<int>(vs), static_cast<int>(std::min(height, n - t)), kc,
-                          v + e * v_element + (t0 - s0 + t) * pitch + k0, pitch, 1, weights + e * u_element,
+                          v + e * v_element + (t0 - s0 + t) * pitch + k0, pitch, 1, weights + D::weight_of(static_cast<int>(e)) * u_element,
                           sums + e * m_element + t * vs * L, kb > 0);
         }
         tiles_out(panel, t0, t1, sums, m_element);

@@ -9,9 +9,10 @@
 namespace rl {
 namespace {
 
-template <int R>
+template <class Form>
 struct WinogradWeight {
-  using D = Winograd<R>;
+  using D = Winograd<Form>;
+  static constexpr int R = D::R;
   static constexpr int64_t kTaps = D::kTaps;
   static constexpr int64_t L = D::L;
   static constexpr int64_t kTileBlock = 64;                    // tiles that are summed in registers
@@ -33,7 +34,7 @@ struct WinogradWeight {
       for (int64_t c = 0; c < n; ++c) {
         const float* s = sums + c * lanes + h * L;
         float* t = taps + c * kTaps * L;
-        D::template both<typename D::Taps>([&](int r, int j) { return Simd<float>::load(s + (r * D::kIn + j) * element); },
+        D::template both<typename D::Taps>([&](int r, int j) { return Simd<float>::load(s + (r * D::kSide + j) * element); },
                          [&](int r, int j, typename D::V v) { Simd<float>::store(t + (R * r + j) * L, v); });
       }
       float* to = w + (o * C + c0) * kTaps;

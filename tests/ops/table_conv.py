@@ -74,6 +74,11 @@ ROWS = [
                                  (1, 64, 48, 2, 9, 1), (2, 70, 17, 5, 4, 3), (5, 48, 50, 4, 4, 1), (1, 17, 100, 10, 25, 1)]),
     *(conv(f"tiles5-{h}x{w}-pad{pad}", (n, c, h, w), (o, c, 5, 5), padding=pad, second=False, bias=pad != 0, **LONG)
       for n, c, o, h, w, pad in [(1, 32, 32, 8, 8, 2), (2, 20, 33, 9, 11, 0), (1, 40, 40, 4, 7, 5), (3, 48, 36, 3, 3, 2)]),
+    # 3 x 3 with stride 2: tiles of 4 x 4 results, of 8 x 8 in the input gradient, which begin at an even or an odd pixel.
+    *(conv(f"tiles-stride-{h}x{w}-pad{pad}", (n, c, h, w), (o, c, 3, 3), stride=2, padding=pad, second=False, bias=pad != 0, **LONG)
+      for n, c, o, h, w, pad in [(2, 32, 48, 16, 16, 1), (2, 40, 33, 17, 9, 0), (1, 48, 64, 15, 24, 2), (3, 64, 32, 7, 8, (1, 3)),
+                                 (2, 33, 64, 8, 10, (0, 2)), (2, 64, 40, 9, 12, (0, 1)), (2, 70, 64, 2, 16, 3)]),
+    conv("tiles-stride-slabs", (2, 64, 72, 70), (48, 64, 3, 3), stride=2, padding=1, dtypes=("float32",), second=False, rtol=1e-4, atol=3e-3),
     conv("tiles-many-channels", (1, 200, 8, 9), (70, 200, 3, 3), padding=1, second=False, **LONG),
     conv("tiles-twice", (1, 32, 5, 6), (32, 32, 3, 3), padding=1, **LONG),
     conv("tiles-slabs", (3, 36, 70, 71), (40, 36, 3, 3), padding=1, dtypes=("float32",), second=False, rtol=1e-4, atol=3e-3),
@@ -127,6 +132,7 @@ ROWS = [
     transposed("depthwise", (2, 24, 7, 6), (24, 1, 3, 3), stride=2, padding=1, output_padding=1, groups=24),
     transposed("depthwise-dilation", (2, 24, 7, 6), (24, 1, 3, 2), stride=(1, 3), padding=1, dilation=2, groups=24),
     transposed("tiles", (2, 32, 7, 9), (32, 40, 3, 3), padding=2, **LONG),
+    transposed("tiles-stride", (2, 64, 9, 8), (64, 48, 3, 3), stride=2, padding=1, output_padding=1, **LONG),
     transposed("lanes", (3, 16, 4, 4), (16, 33, 4, 4), stride=2, padding=1, **LONG),
     transposed("lanes-gaps", (2, 24, 4, 5), (24, 14, 2, 2), stride=3, output_padding=(1, 2), **LONG),
     transposed("lanes-bands", (2, 12, 40, 20), (12, 45, 3, 3), stride=2, padding=1, output_padding=1, **LONG),

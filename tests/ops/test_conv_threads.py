@@ -10,7 +10,7 @@ from rushlight import _native
 from rushlight._kernels import K
 
 # (input, weight, stride, padding, groups): many images, few, small ones side by side, strided, depthwise, narrow groups;
-# 3 x 3 and 5 x 5 tiles in several slabs, with weights shared and not, and with odd channels; small images to a tile, bands,
+# 3 x 3, 5 x 5 and strided tiles in several slabs, with weights shared and not, and with odd channels; small images to a tile, bands,
 # patches, and kernels as large as the image
 CASES = [
     ((128, 6, 14, 14), (16, 6, 5, 5), 1, 0, 1),
@@ -29,6 +29,8 @@ CASES = [
     ((4, 64, 27, 27), (72, 64, 5, 5), 1, 2, 1),
     ((9, 256, 7, 7), (264, 256, 3, 3), 1, 1, 1),
     ((3, 41, 19, 23), (70, 41, 3, 3), 1, 2, 1),
+    ((32, 64, 32, 32), (128, 64, 3, 3), 2, 1, 1),
+    ((7, 130, 15, 16), (96, 130, 3, 3), 2, 2, 1),
     ((33, 64, 8, 8), (128, 64, 4, 4), 2, 1, 1),
     ((3, 64, 70, 66), (40, 64, 2, 2), 2, 0, 1),
     ((2, 3, 64, 64), (48, 3, 8, 8), 8, 0, 1),
