@@ -251,7 +251,7 @@ def adam25m(T, compiled=False):
 
 # What a step over 25 million parameters has to move, in bytes: the norm reads the gradients, Adam reads them and reads and
 # writes parameters and two averages. (After the first steps the norm is 1 and nothing is left to scale.)
-ADAM_BYTES = 25e6 * 4 * (1 + 1 + 6)
+ADAM_READ, ADAM_UPDATED = 25e6 * 4 * 2, 25e6 * 4 * 6
 
 WORKLOADS = [
     Workload("mlp-784-256-10", mlp),
