@@ -13,13 +13,6 @@ namespace {
 constexpr int64_t kBlock = 2048;
 constexpr int64_t kJob = 32768;               // elements per parallel chunk
 
-// The next elements of a run, `left` of them; `rest` in lanes beyond.
-template <class T>
-inline void load_left(typename Sixteen<T>::vec& v, const T* p, int64_t left, T rest) {
-  if (left >= kLanes) Sixteen<T>::load(v, p);
-  else Sixteen<T>::load(v, p, left, rest);
-}
-
 // Two sums at once, in lanes; every kBlock elements they are added up in double. Short runs share the lanes.
 template <class T>
 struct TwoSums {
