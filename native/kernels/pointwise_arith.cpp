@@ -269,14 +269,17 @@ struct IsFinite {
 };
 RL_UNARY(isfinite, compare, IsFinite, RL_ALL)
 
-// where(cond, a, b): the condition is always bool, so its tile is read as such.
+// where(cond, a, b): the condition is always bool, so its tile is read as such. Both are loaded, so that there is no branch.
 template <class T>
 void where_tile(void* out, const void* const* in, int64_t n, const Number*) {
   T* __restrict o = static_cast<T*>(out);
-  const bool* c = static_cast<const bool*>(in[0]);
+  const uint8_t* c = static_cast<const uint8_t*>(in[0]);
   const T* a = static_cast<const T*>(in[1]);
   const T* b = static_cast<const T*>(in[2]);
-  for (int64_t i = 0; i < n; ++i) o[i] = c[i] ? a[i] : b[i];
+  for (int64_t i = 0; i < n; ++i) {
+    const T x = a[i], y = b[i];
+    o[i] = c[i] ? x : y;
+  }
 }
 struct Where {
   template <class T, class R>
