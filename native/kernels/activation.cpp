@@ -91,12 +91,6 @@ struct Hardswish {
 RL_UNARY(hardswish, arith, Hardswish, RL_FLOAT)
 RL_BINARY(hardswish_backward, arith, Hardswish, RL_FLOAT)
 
-struct Prelu {
-  template <class T>
-  static T op(T x, T w) { return x > T(0) ? x : w * x; }
-};
-RL_BINARY(prelu, arith, Prelu, RL_FLOAT)
-
 // ---- smooth ----------------------------------------------------------------------------------------------------
 
 // elu, selu and celu: scale x above 0, scale alpha (exp(input_scale x) - 1) below.

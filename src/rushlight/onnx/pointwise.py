@@ -291,7 +291,9 @@ def _log_sigmoid(g, out, x, *, p):
 
 
 @lower("glu")
-def _glu(g, out, a, b):
+def _glu(g, out, x, *, dim):
+    half = out.shape[dim]
+    a, b = (g.node("Slice", x, g.const([k]), g.const([k + half]), g.const([dim])) for k in (0, half))
     return g.node("Mul", a, g.node("Sigmoid", b))
 
 
