@@ -19,7 +19,7 @@ struct Channels {
   // fn(first, count) for groups of neighbouring channels: runs of a few elements are read side by side.
   template <class F>
   void groups(const F& fn) const {
-    const int64_t group = std::clamp<int64_t>(512 / std::max<int64_t>(1, S), 1, kGroup);
+    const int64_t group = std::clamp<int64_t>(2048 / std::max<int64_t>(1, S), 1, kGroup);
     const int64_t per = std::max<int64_t>(1, kJob / std::max<int64_t>(1, N * S) / group) * group;
     parallel_for((C + per - 1) / per, [&](int64_t job) {
       const int64_t end = std::min(C, (job + 1) * per);
