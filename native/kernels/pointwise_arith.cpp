@@ -2,6 +2,7 @@
 #include <type_traits>
 
 #include "pointwise.h"
+#include "power.h"
 #include "vecmath.h"
 
 namespace rl {
@@ -217,7 +218,17 @@ RL_BINARY(fmin, arith, Fmin, RL_FLOAT)
 RL_BINARY(atan2, to_float, Atan2, RL_FLOAT)
 RL_BINARY(hypot, arith, Hypot, RL_FLOAT)
 RL_BINARY(copysign, to_float, CopySign, RL_FLOAT)
-RL_BINARY(pow, arith, Pow, RL_NUMERIC)
+template <class T>
+void pow_tile(void* out, const void* const* in, int64_t n, const Number* p) {
+  if constexpr (std::is_same_v<T, float>)
+    powers(static_cast<const float*>(in[0]), static_cast<const float*>(in[1]), n, static_cast<float*>(out));
+  else tile2<Pow, T, T>(out, in, n, p);
+}
+struct PowTile {
+  template <class T, class R>
+  static constexpr TileFn fn = pow_tile<T>;
+};
+RL_POINTWISE(pow, arith, PowTile, 2, RL_NUMERIC)
 RL_BINARY(bitwise_and, arith, BitAnd, RL_INTBOOL)
 RL_BINARY(bitwise_or, arith, BitOr, RL_INTBOOL)
 RL_BINARY(bitwise_xor, arith, BitXor, RL_INTBOOL)

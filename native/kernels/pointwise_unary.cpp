@@ -33,6 +33,7 @@ struct Sign {
 };
 RL_UNARY(sign, arith, Sign, RL_ALL)
 RL_FN(square, Square, arith, RL_NUMERIC, x* x)
+RL_FN(cube, Cube, arith, RL_NUMERIC, x* x* x)
 RL_FN(exp, Exp, to_float, RL_FLOAT, fast_exp(x))
 RL_FN(exp2, Exp2, to_float, RL_FLOAT, std::exp2(x))
 RL_FN(expm1, Expm1, to_float, RL_FLOAT, std::expm1(x))

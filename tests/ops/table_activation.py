@@ -88,7 +88,8 @@ ROWS = [
     Row("glu", lambda T, x: F(T).glu(x, 1), lambda r: r(2, 6, 70, 80), "pieces", second=False),
     Row("glu", lambda T, x: F(T).glu(x, 1), lambda r: r(0, 4), "empty"),
     Row("glu", lambda T, x: F(T).glu(x), lambda r: r(3, 10), "half", dtypes=("bfloat16", "float16"), rtol=2e-2, atol=1e-2),
-    Row("rrelu", lambda T, x: F(T).rrelu(x), lambda r: r(3, 4), "eval"),
+    Row("rrelu_eval", lambda T, x: F(T).rrelu(x), lambda r: r(3, 4)),
+    Row("rrelu", lambda T, x: (T.manual_seed(3), F(T).rrelu(x, training=True))[1], lambda r: r(3, 4), dtypes=FLOATS, second=False, layouts=False),
     *[softmax(n, *case) for n in ("softmax", "log_softmax", "softmin") if n != "softmin"
       for case in (((3, 4), 1, "rows"), ((3, 4), 0, "columns"), ((2, 5, 3), 1, "middle"), ((3, 700), -1, "long"),
                    ((2, 40, 90), 1, "strips"), ((), 0, "scalar"), ((0, 3), 1, "empty"), ((2, 0), 1, "nothing"),

@@ -208,7 +208,7 @@ def _zero(g, out, x):
 # -- activations -----------------------------------------------------------------------------------------------------------
 
 
-@lower("leaky_relu")
+@lower("leaky_relu", "rrelu_eval")
 def _leaky_relu(g, out, x, *, p):
     return g.node("LeakyRelu", x, alpha=p[0])
 

@@ -66,7 +66,7 @@ def _number(value, function, argument, position):
     return float(value)
 
 
-_leaky_relu, _ = _activation("leaky_relu", "leaky_relu_cpu")
+_leaky_relu, _leaky_relu_backward = _activation("leaky_relu", "leaky_relu_cpu")
 _hardtanh, _ = _activation("hardtanh", None)
 _threshold, _ = _activation("threshold", None)
 _hardshrink, _hardshrink_backward = _activation("hardshrink", "hardshrink_cpu")
@@ -367,6 +367,14 @@ def _rrelu(x, noise, /):
 _rrelu.vjp(x=lambda g, noise: g * noise, noise=lambda g: None)
 
 
+@op(grad_name="RreluWithNoiseBackward0")
+def _rrelu_eval(x, /, *, p):
+    return _leaky_relu.forward(x, p=p)
+
+
+_rrelu_eval.vjp(x=lambda g, x, p: _leaky_relu_backward(g, x, p=p))
+
+
 def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
           inplace: bool = False) -> Tensor:  # fmt: skip
     """x above 0, a * x below; in training a is drawn from [lower, upper) per element, else it is their mean."""
@@ -375,15 +383,14 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
     if not input._a.dtype.is_floating_point:
         label = "rrelu_with_noise_out_cpu" if training else "leaky_relu_cpu"
         raise NotImplementedError(f"\"{label}\" not implemented for '{input._a.dtype.scalar_name}'")
+    if not training:
+        return _run(_rrelu_eval, input, inplace, (lower + upper) / 2)
     values = input.detach()
     below = values <= 0
     noise = ones_like(values)
-    if training:
-        # One double per element that is not positive, in order.
-        draws = empty(int(below.sum()), dtype=float64).uniform_(lower, upper)
-        noise[below] = draws.to(input._a.dtype)
-    else:
-        noise = where(below, (lower + upper) / 2, noise)
+    # One double per element that is not positive, in order.
+    draws = empty(int(below.sum()), dtype=float64).uniform_(lower, upper)
+    noise[below] = draws.to(input._a.dtype)
     return apply_inplace(_rrelu, input, noise) if inplace else _rrelu(input, noise)
 
 

@@ -139,7 +139,7 @@ def _pow(a, b, /):
         if b == 2 and (type(b) is int or a.dtype.is_floating_point):
             return K.square(a) if a.dtype.scalar_name != "Bool" else K.pow(a, b)
         if b == 3 and (a.dtype.is_floating_point or (type(b) is int and a.dtype.scalar_name != "Bool")):
-            return K.mul(K.square(a), a)
+            return K.cube(a)
         if b in _ROOTS and a.dtype.is_floating_point:
             return _ROOTS[b](a)
         if b < 0 and type(b) is int and not a.dtype.is_floating_point:
