@@ -263,6 +263,19 @@ struct MeanBackward : MeanPlanes<T> {
     for (int64_t iz = 0; iz < p.in.n[0]; ++iz)
       for (int64_t iy = 0; iy < p.in.n[1]; ++iy, s += width) {
         const int64_t oz0 = over_z.first[iz], oz1 = over_z.end[iz], oy0 = over_y.first[iy], oy1 = over_y.end[iy];
+        if (oz1 - oz0 == 1 && oy1 - oy0 == 1) {                // windows that do not overlap
+          const T* line = from + (oz0 * H + oy0) * by;
+          int64_t i = 0;
+          for (; i + kLanes <= width; i += kLanes) {
+            load(v, line + i);
+            store(s + i, v);
+          }
+          if (i < width) {
+            load(v, line + i);
+            store_row(s + i, v, width - i, end);
+          }
+          continue;
+        }
         for (int64_t i = 0; i < width; i += kLanes) {
           total = V{};
           for (int64_t oz = oz0; oz < oz1; ++oz)
