@@ -224,8 +224,10 @@ void run_lines(const Operand* ops, int arity, const Operand& target, int64_t lin
       if (ops[k].direct) {
         in[k] = ops[k].walk.base + at * ops[k].walk.item;
       } else if (here.walk) {
-        if (here.walk->stride[here.walk->ndim - 1] == 1) in[k] = here.here();
-        else if (here.inner == 0 || at == begin) fill_with(here.walk->item, here.here(), std::min(kTile, here.walk->size[here.walk->ndim - 1]), filled[k]);
+        const int last = here.walk->ndim - 1;
+        if (here.walk->stride[last] == 1) in[k] = here.here();
+        else if (here.inner == 0 || at == begin)
+          fill_with(here.walk->item, here.here(), std::min(kTile, here.walk->size[last]), filled[k]);
         here.advance(n);
       }
     }

@@ -101,7 +101,8 @@ struct MaxPool {
       windows.gather(reinterpret_cast<const float*>(place), reinterpret_cast<float*>(where));
     } else {
       for (int64_t k = 0; k < windows.out[0] * windows.out[1] * windows.out[2]; ++k) {
-        const int64_t px = k % windows.out[2], py = k / windows.out[2] % windows.out[1], pz = k / (windows.out[2] * windows.out[1]);
+        const int64_t px = k % windows.out[2], py = k / windows.out[2] % windows.out[1];
+        const int64_t pz = k / (windows.out[2] * windows.out[1]);
         where[k] = static_cast<int32_t>(place[(pz * windows.q[1] + py) * windows.q[2] + px]);
       }
     }
@@ -129,7 +130,8 @@ struct PairPool : Sixteen<float> {
     place = take ? at : place;
   }
   template <int LINES>
-  static void row(const float* s, int64_t at, int64_t W, int64_t n, const float* end, float* y, int32_t* where, const float* y_end) {
+  static void row(const float* s, int64_t at, int64_t W, int64_t n, const float* end, float* y, int32_t* where,
+                  const float* y_end) {
     for (int64_t i = 0; i < n; i += kLanes) {
       V a = {}, b = {}, even, odd, best;
       Place place = corners(at + 2 * i), first = place;

@@ -54,7 +54,7 @@ struct Means {
   }
 };
 
-// Buffers and factors of one chunk of planes.
+// What both directions need for a chunk of planes.
 template <class T>
 struct MeanPlanes : Sixteen<T> {
   typedef typename Sixteen<T>::vec V;
@@ -64,14 +64,11 @@ struct MeanPlanes : Sixteen<T> {
 
   const Means& p;
   const int64_t rows, W, n;                   // rows of y, and the sizes of a row of x and y
-  const int64_t pitch;                        // of rows of sums: elements before 0 and after W are zeros
-  Scratch<T> sums, factor, row_factor;        // counts along x and of rows, or their reciprocals
+  Scratch<T> factor, row_factor;              // counts along x and of rows, or their reciprocals
 
   explicit MeanPlanes(const Means& m)
-      : p(m), rows(m.out.n[0] * m.out.n[1]), W(m.in.n[2]), n(m.out.n[2]),
-        pitch(std::max(m.pad + (W + kLanes - 1) / kLanes * kLanes, (n - 1) * m.stride + m.kernel)), sums(rows * pitch + kSlack), factor(n + kLanes), row_factor(rows) {
+      : p(m), rows(m.out.n[0] * m.out.n[1]), W(m.in.n[2]), n(m.out.n[2]), factor(n + kLanes), row_factor(rows) {
     auto by = [&](int64_t count) { return p.exact ? T(1) / static_cast<T>(count) : static_cast<T>(count); };
-    std::fill(sums.p, sums + rows * pitch + kSlack, T(0));
     for (int64_t i = 0; i < n + kLanes; ++i) factor[i] = by(p.divisor || i >= n ? 1 : p.x.count[i]);
     for (int64_t i = 0; i < rows; ++i)
       row_factor[i] = by(p.divisor ? p.divisor : p.z.count[i / p.out.n[1]] * p.y.count[i % p.out.n[1]]);
@@ -89,7 +86,16 @@ template <class T>
 struct MeanForward : MeanPlanes<T> {
   typedef MeanPlanes<T> Base;
   typedef typename Base::V V;
-  using Base::Base, Base::load, Base::store, Base::p, Base::rows, Base::W, Base::n, Base::pitch, Base::sums, Base::row_factor;
+  using Base::load, Base::store, Base::p, Base::rows, Base::W, Base::n, Base::row_factor;
+  const int64_t pitch;                        // of rows of sums: elements before 0 and after W are zeros
+  Scratch<T> sums;
+
+  explicit MeanForward(const Means& m)
+      : Base(m), pitch(std::max(m.pad + (W + kLanes - 1) / kLanes * kLanes, (n - 1) * m.stride + m.kernel)),
+        sums(rows * pitch + Base::kSlack) {
+    std::fill(sums.p, sums + rows * pitch + Base::kSlack, T(0));
+  }
+
 
   // The sum of `lines` lines, LINES if that is not 0: most windows are 2 or 3 high.
   template <int LINES>
