@@ -97,13 +97,33 @@ inline void sort_radix(uint64_t* keys, int64_t n, uint64_t* other) {
   if (from != keys) std::copy(from, from + n, keys);
 }
 
+// A heap of the k least so far, and the rest in blocks: most have nothing that is less.
+inline void sort_least(uint64_t* keys, int64_t n, int64_t k) {
+  constexpr int64_t kBlock = 32;
+  std::make_heap(keys, keys + k);
+  for (int64_t i = k; i < n; i += kBlock) {
+    const int64_t end = std::min(n, i + kBlock);
+    const uint64_t most = keys[0];
+    uint64_t less = 0;
+    for (int64_t j = i; j < end; ++j) less |= keys[j] < most;
+    if (!less) continue;
+    for (int64_t j = i; j < end; ++j) {
+      if (keys[j] >= keys[0]) continue;
+      std::pop_heap(keys, keys + k);
+      keys[k - 1] = keys[j];
+      std::push_heap(keys, keys + k);
+    }
+  }
+  std::sort_heap(keys, keys + k);
+}
+
 // The first k of the sorted line, in order. Both buffers hold n keys.
 inline void first_keys(uint64_t* keys, int64_t n, int64_t k, uint64_t* other) {
   if (n <= kCounted) {
     sort_counted(keys, n, other);
     std::copy(other, other + k, keys);
   } else if (k * 16 <= n) {
-    std::partial_sort(keys, keys + k, keys + n);
+    if (k > 0) sort_least(keys, n, k);
   } else if (n >= kRadix) {
     sort_radix(keys, n, other);
   } else {
@@ -120,10 +140,13 @@ void first_of_lines(const Array& x, const Axis& axis, bool down, int64_t k, cons
     if constexpr (sizeof(T) <= 4) {
       if (axis.n < int64_t{1} << 31) {
         auto with_keys = [&](uint64_t* keys, uint64_t* other) {
-          for (int64_t i = 0; i < axis.n; ++i) {
-            const uint32_t v = ordered(line[i * axis.inner]);
-            keys[i] = static_cast<uint64_t>(down ? ~v : v) << 32 | static_cast<uint64_t>(i);
-          }
+          auto build = [&](int64_t step) {
+            const uint32_t flip = down ? 0xffffffffu : 0;
+            for (int64_t i = 0; i < axis.n; ++i)
+              keys[i] = static_cast<uint64_t>(ordered(line[i * step]) ^ flip) << 32 | static_cast<uint64_t>(i);
+          };
+          if (axis.inner == 1) build(1);
+          else build(axis.inner);
           first_keys(keys, axis.n, k, other);
           for (int64_t i = 0; i < k; ++i) write(at, i, position(keys[i]), line[position(keys[i]) * axis.inner]);
         };
