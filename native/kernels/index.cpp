@@ -409,12 +409,37 @@ void nonzero_count_run(const Call& c) {
 }
 RL_KERNEL(nonzero_count, 1, scalar_index_infer, nonzero_count_run)
 
+// Of a contiguous array: each row's positions without a branch, then what its other coordinates have in common.
+template <class T>
+void nonzero_rows(const Array& x, int64_t* o, int64_t n) {
+  const int last = x.ndim - 1;
+  const int64_t len = x.shape[last];
+  const T* p = x.ptr<T>();
+  Scratch<int64_t> found(len + 1);
+  int64_t index[kMaxDims] = {};
+  for (int64_t row = 0, k = 0; k < n; ++row, p += len) {
+    int64_t count = 0;
+    for (int64_t j = 0; j < len; ++j) {
+      found[count] = j;
+      count += p[j] != T(0);
+    }
+    std::copy(found.p, found + count, o + last * n + k);
+    for (int d = 0; d < last; ++d) std::fill(o + d * n + k, o + d * n + k + count, index[d]);
+    k += count;
+    for (int d = last - 1; d >= 0; --d) {
+      if (++index[d] < x.shape[d]) break;
+      index[d] = 0;
+    }
+  }
+}
+
 // nonzero_into(out (ndim, n) int64 contiguous, x): coordinates of the elements that are not zero, in row-major order
 void nonzero_run(const Call& c) {
   const Array &out = *c.out[0], &x = *c.in[0];
   int64_t* o = out.ptr<int64_t>();
   const int64_t n = out.shape[1];
   all_types(x.dtype, "nonzero", [&](auto z) {
+    if (x.contiguous() && x.ndim > 0) return nonzero_rows<decltype(z)>(x, o, n);
     int64_t k = 0;
     each_nonzero<decltype(z)>(x, [&](const int64_t* index) {
       for (int d = 0; d < x.ndim; ++d) o[d * n + k] = index[d];
