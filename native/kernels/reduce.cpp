@@ -211,7 +211,7 @@ RL_KERNEL(sum, 1, reduce_shape, sum_run)
   }                                                                                                 \
   RL_KERNEL(name_, 1, infer_, name_##_run)
 
-RL_FOLD(prod, reduce_shape, T, false, R(1), static_cast<T>(acc * x))
+RL_FOLD(prod, reduce_shape, T, true, R(1), static_cast<T>(acc * x))
 RL_FOLD(all, reduce_shape_bool, bool, false, true, acc && x != T(0))
 RL_FOLD(any, reduce_shape_bool, bool, false, false, acc || x != T(0))
 

@@ -157,7 +157,7 @@ T fold_row(const T* p, int64_t n, T start, const Fold& fold) {
   return lane[0];
 }
 
-// ANY_ORDER: the result does not depend on the order of the elements (extrema).
+// ANY_ORDER: rows may be folded in lanes (extrema, products).
 template <bool ANY_ORDER, class T, class R, class Fold>
 void fold_form(const T* p, const Form& f, R* out, R start, const Fold& fold) {
   const int64_t span = f.reduced * f.inner;
