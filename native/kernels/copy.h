@@ -106,12 +106,15 @@ void transpose_block(const T* s, int64_t n, int64_t m, int64_t from, T* o, int64
   if (n == to && n == 3) return interleave<3>(s, from, m, o);
   if (m == from && m == 2) return separate<2>(s, n, o, to);
   if (m == from && m == 3) return separate<3>(s, n, o, to);
+  int64_t done = 0;
   if constexpr (sizeof(T) >= 4) {
-    channels_first(s, n, m, o, to, from);
-  } else {
-    for (int64_t c = 0; c < m; ++c)
-      for (int64_t p = 0; p < n; ++p) o[c * to + p] = s[p * from + c];
+    if (from >= m) {                          // not rows that overlap
+      done = m / 4 * 4;                       // channels_first reads fours
+      channels_first(s, n, done, o, to, from);
+    }
   }
+  for (int64_t c = done; c < m; ++c)
+    for (int64_t p = 0; p < n; ++p) o[c * to + p] = s[p * from + c];
 }
 
 // in is broadcast to out's shape; they share no memory.
