@@ -113,7 +113,8 @@ bool before_pooling(const Draft& d, size_t at, Pooled* found) {
   const Step &scatter = d.steps[s], &back = d.steps[k];
   if (!is(scatter, "plane_scatter") || !is(back, "relu_backward") || s >= k || !same_array(back.arrays[2], r)) return false;
   const Array &sum = scatter.arrays[0], &g = scatter.arrays[1], &dx = back.arrays[0];
-  if (scatter.numbers.back().i || !same_array(scatter.arrays[2], places) || !same_array(back.arrays[1], sum)) return false;
+  // Its numbers: rank, size, whether to assign rather than add, windows.
+  if (scatter.numbers[static_cast<size_t>(1 + scatter.numbers[0].i)].i || !same_array(scatter.arrays[2], places) || !same_array(back.arrays[1], sum)) return false;
   if (!same_shape(g, p) || g.dtype != p.dtype || !g.contiguous()) return false;
   if (outlives(d.uses.at(sum.storage)) || touching(d, sum.storage).size() != 2) return false;
   const StorageUse& made = d.uses.at(dx.storage);

@@ -91,12 +91,6 @@ struct Hardswish {
 RL_UNARY(hardswish, arith, Hardswish, RL_FLOAT)
 RL_BINARY(hardswish_backward, arith, Hardswish, RL_FLOAT)
 
-struct Prelu {
-  template <class T>
-  static T op(T x, T w) { return x > T(0) ? x : w * x; }
-};
-RL_BINARY(prelu, arith, Prelu, RL_FLOAT)
-
 // ---- smooth ----------------------------------------------------------------------------------------------------
 
 // elu, selu and celu: scale x above 0, scale alpha (exp(input_scale x) - 1) below.
@@ -183,7 +177,7 @@ struct Softplus {
     T beta, threshold;
     explicit For(const Number* p) : beta(T(p[0].f)), threshold(T(p[1].f)) {}
     T operator()(T x) const { return x * beta > threshold ? x : soft_plus(x * beta) / beta; }
-    T operator()(T g, T x) const { return x * beta > threshold ? g : g * fast_sigmoid(x * beta); }
+    T operator()(T g, T x) const { return x * beta > threshold ? g : g * coarse_sigmoid(x * beta); }
   };
 };
 RL_UNARY_P(softplus, arith, Softplus, RL_FLOAT)
@@ -193,7 +187,7 @@ struct LogSigmoid {
   template <class T>
   static T op(T x) { return -soft_plus(-x); }
   template <class T>
-  static T op(T g, T x) { return g * fast_sigmoid(-x); }
+  static T op(T g, T x) { return g * coarse_sigmoid(-x); }
 };
 RL_UNARY(log_sigmoid, arith, LogSigmoid, RL_FLOAT)
 RL_BINARY(log_sigmoid_backward, arith, LogSigmoid, RL_FLOAT)

@@ -68,6 +68,25 @@ void backward_run(const Call& c) {
 }
 RL_KERNEL(embedding_backward, 1, backward_infer, backward_run)
 
+// one_hot(index (*); classes): (*, classes), 1 at the index and 0 elsewhere
+void one_hot_infer(const Call& c, Meta* m) {
+  m->like(*c.in[0]);
+  if (m->ndim == kMaxDims) throw std::runtime_error("tensors have at most 16 dimensions");
+  m->shape[m->ndim++] = c.inum(0);
+}
+
+void one_hot_run(const Call& c) {
+  const int64_t n = c.in[0]->numel, classes = c.inum(0), *at = c.in[0]->ptr<int64_t>();
+  int64_t* o = c.out[0]->ptr<int64_t>();
+  for (int64_t i = 0; i < n; ++i)
+    if (at[i] < 0) throw std::runtime_error("Class values must be non-negative.");
+  for (int64_t i = 0; i < n; ++i)
+    if (at[i] >= classes) throw std::runtime_error("Class values must be smaller than num_classes.");
+  std::memset(o, 0, static_cast<size_t>(n * classes) * sizeof(int64_t));
+  for (int64_t i = 0; i < n; ++i) o[i * classes + at[i]] = 1;
+}
+RL_KERNEL(one_hot, 1, one_hot_infer, one_hot_run)
+
 // sparse_merge(a (n), b (m)): where each entry of a and of b goes in the sum of two sparse tensors with these positions.
 // The lists are merged as if they were sorted; entries that meet become one. PyTorch's sum has the same entries.
 void merge_infer(const Call& c, Meta* m) {

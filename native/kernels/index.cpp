@@ -7,7 +7,7 @@
 #include <string>
 #include <type_traits>
 
-#include "../core/kernel.h"
+#include "axis.h"
 
 namespace rl {
 namespace {
@@ -139,6 +139,17 @@ void index_run(const Call& c) {
       step *= shape[d];
     }
     const int64_t rows = f.nbefore * f.n, per = std::max<int64_t>(1, kWork / f.nafter);
+    if (f.after == 0) {
+      parallel_for((rows + per - 1) / per, [&](int64_t k) {
+        const int64_t end = std::min(rows, (k + 1) * per);
+        for (int64_t r = k * per; r < end;) {
+          const int64_t b = r / f.n, stop = std::min(end, (b + 1) * f.n);
+          const T* from = s + offset_of(b, f.before, x.shape, x.strides);
+          for (const int64_t* at = where + (r - b * f.n); r < stop; ++r) o[r] = from[*at++];
+        }
+      });
+      return;
+    }
     parallel_for((rows + per - 1) / per, [&](int64_t k) {
       int64_t b = -1, base = 0;
       for (int64_t r = k * per; r < std::min(rows, (k + 1) * per); ++r) {
@@ -147,10 +158,6 @@ void index_run(const Call& c) {
           base = offset_of(b, f.before, x.shape, x.strides);
         }
         const int64_t from = base + where[r - b * f.n];
-        if (f.after == 0) {
-          o[r] = s[from];
-          continue;
-        }
         runs(f.after, shape, strides, dense, f.nafter, from, r * f.nafter, [&](int64_t i, int64_t j, int64_t n, int64_t sa, int64_t) {
           if (sa == 1) std::memcpy(o + j, s + i, static_cast<size_t>(n) * sizeof(T));
           else for (int64_t e = 0; e < n; ++e) o[j + e] = s[i + e * sa];
@@ -234,8 +241,21 @@ void lines(const Array& index, const Array& a, const Array& b, int dim, const F&
   if (index.numel == 0) return;
   const int64_t count = index.numel / len, per = std::max<int64_t>(1, kWork / len);
   parallel_for((count + per - 1) / per, [&](int64_t k) {
-    for (int64_t l = k * per; l < std::min(count, (k + 1) * per); ++l)
-      fn(offset_of(l, n, shape, sa), offset_of(l, n, shape, sb), offset_of(l, n, shape, si));
+    int64_t at[kMaxDims], rest = k * per, oa = 0, ob = 0, oi = 0;
+    for (int d = n - 1; d >= 0; --d) {
+      at[d] = rest % shape[d];
+      rest /= shape[d];
+      oa += at[d] * sa[d], ob += at[d] * sb[d], oi += at[d] * si[d];
+    }
+    for (int64_t l = k * per; l < std::min(count, (k + 1) * per); ++l) {
+      fn(oa, ob, oi);
+      for (int d = n - 1; d >= 0; --d) {
+        oa += sa[d], ob += sb[d], oi += si[d];
+        if (++at[d] < shape[d]) break;
+        oa -= shape[d] * sa[d], ob -= shape[d] * sb[d], oi -= shape[d] * si[d];
+        at[d] = 0;
+      }
+    }
   });
 }
 
@@ -319,6 +339,37 @@ void scatter_run(const Call& c) {
 }
 RL_KERNEL(scatter, 1, nullptr, scatter_run)
 
+// place_along(g, index; dim, shape): zeros of the shape, with g at the positions `index` along the dimension. g and index have
+// one element per line.
+void place_along_infer(const Call& c, Meta* m) {
+  m->dtype = c.in[0]->dtype;
+  m->ndim = c.nnum - 1;
+  for (int d = 0; d < m->ndim; ++d) m->shape[d] = c.inum(1 + d);
+}
+
+void place_along_run(const Call& c) {
+  const Array& out = *c.out[0];
+  const Axis axis(out, c.inum(0));
+  const int64_t* index = c.in[1]->ptr<int64_t>();
+  const int64_t block = axis.n * axis.inner, per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, block));
+  by_size(out.dtype, [&](auto z) {
+    using T = decltype(z);
+    const T* g = c.in[0]->ptr<T>();
+    T* o = out.ptr<T>();
+    parallel_for((axis.outer + per - 1) / per, [&](int64_t k) {
+      const int64_t first = k * per, end = std::min(axis.outer, first + per);
+      std::fill(o + first * block, o + end * block, T(0));
+      for (int64_t b = first; b < end; ++b)
+        for (int64_t j = 0; j < axis.inner; ++j) {
+          const int64_t at = index[b * axis.inner + j];
+          if (at < 0 || at >= axis.n) throw std::out_of_range(out_of_bounds(at, static_cast<int>(c.inum(0)), axis.n));
+          o[b * block + at * axis.inner + j] = g[b * axis.inner + j];
+        }
+    });
+  });
+}
+RL_KERNEL_ANY(place_along, 1, place_along_infer, place_along_run)
+
 // ---- nonzero ---------------------------------------------------------------------------------------------------
 
 void scalar_index_infer(const Call&, Meta* m) {
@@ -358,12 +409,37 @@ void nonzero_count_run(const Call& c) {
 }
 RL_KERNEL(nonzero_count, 1, scalar_index_infer, nonzero_count_run)
 
+// Of a contiguous array: each row's positions without a branch, then what its other coordinates have in common.
+template <class T>
+void nonzero_rows(const Array& x, int64_t* o, int64_t n) {
+  const int last = x.ndim - 1;
+  const int64_t len = x.shape[last];
+  const T* p = x.ptr<T>();
+  Scratch<int64_t> found(len + 1);
+  int64_t index[kMaxDims] = {};
+  for (int64_t row = 0, k = 0; k < n; ++row, p += len) {
+    int64_t count = 0;
+    for (int64_t j = 0; j < len; ++j) {
+      found[count] = j;
+      count += p[j] != T(0);
+    }
+    std::copy(found.p, found + count, o + last * n + k);
+    for (int d = 0; d < last; ++d) std::fill(o + d * n + k, o + d * n + k + count, index[d]);
+    k += count;
+    for (int d = last - 1; d >= 0; --d) {
+      if (++index[d] < x.shape[d]) break;
+      index[d] = 0;
+    }
+  }
+}
+
 // nonzero_into(out (ndim, n) int64 contiguous, x): coordinates of the elements that are not zero, in row-major order
 void nonzero_run(const Call& c) {
   const Array &out = *c.out[0], &x = *c.in[0];
   int64_t* o = out.ptr<int64_t>();
   const int64_t n = out.shape[1];
   all_types(x.dtype, "nonzero", [&](auto z) {
+    if (x.contiguous() && x.ndim > 0) return nonzero_rows<decltype(z)>(x, o, n);
     int64_t k = 0;
     each_nonzero<decltype(z)>(x, [&](const int64_t* index) {
       for (int d = 0; d < x.ndim; ++d) o[d * n + k] = index[d];

@@ -12,10 +12,16 @@ int64_t bytes_from(const Array& a, int dim) {
   return n;
 }
 
-// cat(x…, dim), contiguous and of one type
+// cat(x…, dim, new), contiguous and of one type. new: along a dimension that the arrays have not.
 void cat_infer(const Call& c, Meta* m) {
   const int64_t dim = c.inum(0);
   m->like(*c.in[0]);
+  if (c.inum(1)) {
+    if (m->ndim == kMaxDims) throw std::runtime_error("tensors have at most 16 dimensions");
+    for (int64_t d = m->ndim++; d > dim; --d) m->shape[d] = m->shape[d - 1];
+    m->shape[dim] = c.nin;
+    return;
+  }
   for (int k = 1; k < c.nin; ++k) m->shape[dim] += c.in[k]->shape[dim];
 }
 

@@ -1,7 +1,8 @@
 // Padding: every output element copies one input element, found per dimension by a table of positions.
+#include <algorithm>
 #include <cstring>
 
-#include "../core/kernel.h"
+#include "window.h"
 
 namespace rl {
 namespace {
@@ -20,6 +21,15 @@ struct Geometry {
       in[k] = shape_in.shape[first + k];
       out[k] = tables[k]->numel;
       table[k] = tables[k]->ptr<int64_t>();
+    }
+  }
+  // The longest stretch of the last dimension whose positions follow each other: begin <= j < end.
+  void stretch(int64_t* begin, int64_t* end) const {
+    const int64_t *p = table[depth - 1], n = out[depth - 1];
+    *begin = *end = 0;
+    for (int64_t a = 0, b; a < n; a = b) {
+      for (b = a + 1; b < n && p[b] == p[b - 1] + 1;) ++b;
+      if (p[a] >= 0 && b - a > *end - *begin) *begin = a, *end = b;
     }
   }
   int64_t in_size() const { return product(in); }
@@ -59,6 +69,8 @@ void pad_run(const Call& c) {
   const Geometry g(x, c.in + 1, c.nin - 1);
   const int64_t width = g.out[g.depth - 1];
   const int64_t* last = g.table[g.depth - 1];
+  int64_t begin, end;
+  g.stretch(&begin, &end);
   auto copy = [&](auto z) {
     using T = decltype(z);
     const T* s = static_cast<const T*>(x.data());
@@ -67,15 +79,20 @@ void pad_run(const Call& c) {
       const T* src = s + b * g.in_size();
       T* dst = o + b * g.out_size();
       g.rows([&](int64_t to, int64_t from) {
-        for (int64_t j = 0; j < width; ++j) dst[to + j] = from < 0 || last[j] < 0 ? T(0) : src[from + last[j]];
+        T* row = dst + to;
+        if (from < 0) return static_cast<void>(std::fill(row, row + width, T(0)));
+        auto one = [&](int64_t j) { row[j] = last[j] < 0 ? T(0) : src[from + last[j]]; };
+        for (int64_t j = 0; j < begin; ++j) one(j);
+        if (begin < end) copy_run(row + begin, src + from + last[begin], end - begin);
+        for (int64_t j = end; j < width; ++j) one(j);
       });
     });
   };
   switch (item_size(x.dtype)) {
     case 1: return copy(uint8_t{});
     case 2: return copy(uint16_t{});
-    case 4: return copy(uint32_t{});
-    default: return copy(uint64_t{});
+    case 4: return copy(float{});
+    default: return copy(double{});
   }
 }
 RL_KERNEL_ANY(pad_positions, 1, pad_infer, pad_run)
@@ -93,6 +110,8 @@ void pad_backward_run(const Call& c) {
   const Geometry geometry(dx, c.in + 1, c.nin - 1);
   const int64_t width = geometry.out[geometry.depth - 1];
   const int64_t* last = geometry.table[geometry.depth - 1];
+  int64_t begin, end;
+  geometry.stretch(&begin, &end);
   floating(g.dtype, "padding_backward", [&](auto z) {
     using T = decltype(z);
     parallel_for(geometry.outer, [&](int64_t b) {
@@ -101,8 +120,13 @@ void pad_backward_run(const Call& c) {
       std::memset(dst, 0, static_cast<size_t>(geometry.in_size()) * sizeof(T));
       geometry.rows([&](int64_t at, int64_t to) {
         if (to < 0) return;
-        for (int64_t j = 0; j < width; ++j)
+        auto one = [&](int64_t j) {
           if (last[j] >= 0) dst[to + last[j]] += src[at + j];
+        };
+        for (int64_t j = 0; j < begin; ++j) one(j);
+        T* __restrict row = dst + to + (begin < end ? last[begin] : 0);
+        for (int64_t j = begin; j < end; ++j) row[j - begin] += src[at + j];
+        for (int64_t j = end; j < width; ++j) one(j);
       });
     });
   });

@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "copy.h"
 #include "walk.h"
 
 namespace rl {
@@ -138,6 +139,104 @@ bool overlaps_otherwise(const Array& out, const Array& in) {
   return !same;
 }
 
+// Where an operand stands: the beginning of its innermost stretch, and how far in.
+struct Cursor {
+  const Walk* walk = nullptr;
+  int64_t index[kMaxDims], offset = 0, inner = 0;
+
+  void start(const Walk& w, int64_t at) {
+    walk = &w;
+    const int last = w.ndim - 1;
+    inner = at % w.size[last];
+    at /= w.size[last];
+    for (int d = last - 1; d >= 0; --d) {
+      index[d] = at % w.size[d];
+      at /= w.size[d];
+      offset += index[d] * w.stride[d];
+    }
+  }
+  const char* here() const { return walk->base + (offset + inner * walk->stride[walk->ndim - 1]) * walk->item; }
+  void advance(int64_t n) {
+    const int last = walk->ndim - 1;
+    if ((inner += n) < walk->size[last]) return;
+    inner = 0;
+    for (int d = last - 1; d >= 0; --d) {
+      offset += walk->stride[d];
+      if (++index[d] < walk->size[d]) return;
+      offset -= walk->size[d] * walk->stride[d];
+      index[d] = 0;
+    }
+  }
+};
+
+template <class T>
+void fill_with(const char* value, int64_t n, char* tile) {
+  T v;
+  std::memcpy(&v, value, sizeof v);
+  for (int64_t i = 0; i < n; ++i) reinterpret_cast<T*>(tile)[i] = v;
+}
+
+void fill_with(int item, const char* value, int64_t n, char* tile) {
+  switch (item) {
+    case 1: return fill_with<uint8_t>(value, n, tile);
+    case 2: return fill_with<uint16_t>(value, n, tile);
+    case 4: return fill_with<uint32_t>(value, n, tile);
+    default: return fill_with<uint64_t>(value, n, tile);
+  }
+}
+
+// Operands that are broadcast by rows or columns: how long the stretches are in which each lies in one run or is one number,
+// 0 if it takes more than that. Tiles end with such a stretch, so that runs are read in place.
+int64_t line_length(const Operand* ops, int arity, const Operand& target) {
+  constexpr int64_t kShort = 64;
+  int64_t line = 0;
+  if (!target.direct) return 0;
+  for (int k = 0; k < arity; ++k) {
+    const Walk& w = ops[k].walk;
+    if (ops[k].direct) continue;
+    if (ops[k].dtype != ops[k].want) return 0;
+    if (w.constant()) continue;
+    const int64_t n = w.size[w.ndim - 1], step = w.stride[w.ndim - 1];
+    if (n < kShort || (step != 0 && step != 1)) return 0;
+    line = line == 0 || n < line ? n : line;
+  }
+  for (int k = 0; k < arity; ++k)
+    if (line && !ops[k].direct && !ops[k].walk.constant() && ops[k].walk.size[ops[k].walk.ndim - 1] % line) return 0;
+  return line;
+}
+
+void run_lines(const Operand* ops, int arity, const Operand& target, int64_t line, int64_t begin, int64_t end, TileFn tile,
+               const Number* params) {
+  alignas(64) char filled[kMaxOperands][kTile * 8];
+  Cursor cursor[kMaxOperands];
+  const void* in[kMaxOperands];
+  for (int k = 0; k < arity; ++k) {
+    const Walk& w = ops[k].walk;
+    in[k] = filled[k];
+    if (w.constant()) fill_with(w.item, w.base, kTile, filled[k]);
+    else if (!ops[k].direct) cursor[k].start(w, begin);
+  }
+  int64_t left = line - begin % line;
+  for (int64_t at = begin; at < end;) {
+    const int64_t n = std::min(std::min(left, kTile), end - at);
+    for (int k = 0; k < arity; ++k) {
+      Cursor& here = cursor[k];
+      if (ops[k].direct) {
+        in[k] = ops[k].walk.base + at * ops[k].walk.item;
+      } else if (here.walk) {
+        const int last = here.walk->ndim - 1;
+        if (here.walk->stride[last] == 1) in[k] = here.here();
+        else if (here.inner == 0 || at == begin)
+          fill_with(here.walk->item, here.here(), std::min(kTile, here.walk->size[last]), filled[k]);
+        here.advance(n);
+      }
+    }
+    tile(target.walk.base + at * target.walk.item, in, n, params);
+    at += n;
+    left = left == n ? line : left - n;
+  }
+}
+
 void run_tiles(const Call& c, const Array& out, DType compute, DType result, TileFn tile) {
   const PointwiseDef& d = *c.def->pointwise;
   const int ndim = out.ndim;
@@ -164,7 +263,7 @@ void run_tiles(const Call& c, const Array& out, DType compute, DType result, Til
   target.direct = target.walk.linear() && target.dtype == result;
   all_direct &= target.direct;
 
-  const int64_t numel = out.numel;
+  const int64_t numel = out.numel, line = all_direct ? 0 : line_length(ops, d.arity, target);
   const Number* params = c.num;
   const int64_t chunks = (numel + kChunk - 1) / kChunk;
   parallel_for(chunks, [&](int64_t chunk) {
@@ -175,6 +274,7 @@ void run_tiles(const Call& c, const Array& out, DType compute, DType result, Til
       tile(target.walk.base + begin * target.walk.item, in, end - begin, params);
       return;
     }
+    if (line) return run_lines(ops, d.arity, target, line, begin, end, tile, params);
     alignas(64) char raw[kTile * 8], result_tile[kTile * 8], operand_tile[kMaxOperands][kTile * 8];
     const int64_t fill = end - begin < kTile ? end - begin : kTile;
     for (int k = 0; k < d.arity; ++k) {      // a number or 0-d operand fills its tile once
@@ -310,7 +410,17 @@ struct Copy {
   template <class T>
   static T op(T x) { return x; }
 };
-RL_UNARY(copy, arith, Copy, RL_ALL)
+
+void copy_run(const Call& c) {
+  const Array &out = *c.out[0], &in = *c.in[0];
+  if (out.dtype != in.dtype || overlaps_otherwise(out, in)) return pointwise_run(c);
+  check_output(c, out, in.dtype);
+  if (out.numel) copy_strided(out, in);
+}
+
+constexpr PointwiseDef pointwise_copy = make_pointwise<Tile1<Copy>, Kind::arith, RL_ALL>(1);
+KernelDef kernel_copy{"copy", 1, pointwise_infer, copy_run, &pointwise_copy, kFloat16 | kBFloat16, nullptr};
+Register register_copy{&kernel_copy};
 }  // namespace
 
 }  // namespace rl

@@ -2,6 +2,7 @@
 #include <type_traits>
 
 #include "pointwise.h"
+#include "power.h"
 #include "vecmath.h"
 
 namespace rl {
@@ -217,7 +218,17 @@ RL_BINARY(fmin, arith, Fmin, RL_FLOAT)
 RL_BINARY(atan2, to_float, Atan2, RL_FLOAT)
 RL_BINARY(hypot, arith, Hypot, RL_FLOAT)
 RL_BINARY(copysign, to_float, CopySign, RL_FLOAT)
-RL_BINARY(pow, arith, Pow, RL_NUMERIC)
+template <class T>
+void pow_tile(void* out, const void* const* in, int64_t n, const Number* p) {
+  if constexpr (std::is_same_v<T, float>)
+    powers(static_cast<const float*>(in[0]), static_cast<const float*>(in[1]), n, static_cast<float*>(out));
+  else tile2<Pow, T, T>(out, in, n, p);
+}
+struct PowTile {
+  template <class T, class R>
+  static constexpr TileFn fn = pow_tile<T>;
+};
+RL_POINTWISE(pow, arith, PowTile, 2, RL_NUMERIC)
 RL_BINARY(bitwise_and, arith, BitAnd, RL_INTBOOL)
 RL_BINARY(bitwise_or, arith, BitOr, RL_INTBOOL)
 RL_BINARY(bitwise_xor, arith, BitXor, RL_INTBOOL)
@@ -269,14 +280,17 @@ struct IsFinite {
 };
 RL_UNARY(isfinite, compare, IsFinite, RL_ALL)
 
-// where(cond, a, b): the condition is always bool, so its tile is read as such.
+// where(cond, a, b): the condition is always bool, so its tile is read as such. Both are loaded, so that there is no branch.
 template <class T>
 void where_tile(void* out, const void* const* in, int64_t n, const Number*) {
   T* __restrict o = static_cast<T*>(out);
-  const bool* c = static_cast<const bool*>(in[0]);
+  const uint8_t* c = static_cast<const uint8_t*>(in[0]);
   const T* a = static_cast<const T*>(in[1]);
   const T* b = static_cast<const T*>(in[2]);
-  for (int64_t i = 0; i < n; ++i) o[i] = c[i] ? a[i] : b[i];
+  for (int64_t i = 0; i < n; ++i) {
+    const T x = a[i], y = b[i];
+    o[i] = c[i] ? x : y;
+  }
 }
 struct Where {
   template <class T, class R>

@@ -2,6 +2,7 @@
 #include <type_traits>
 
 #include "pointwise.h"
+#include "power.h"
 #include "vecmath.h"
 
 namespace rl {
@@ -33,13 +34,14 @@ struct Sign {
 };
 RL_UNARY(sign, arith, Sign, RL_ALL)
 RL_FN(square, Square, arith, RL_NUMERIC, x* x)
+RL_FN(cube, Cube, arith, RL_NUMERIC, x* x* x)
 RL_FN(exp, Exp, to_float, RL_FLOAT, fast_exp(x))
-RL_FN(exp2, Exp2, to_float, RL_FLOAT, std::exp2(x))
-RL_FN(expm1, Expm1, to_float, RL_FLOAT, std::expm1(x))
+RL_FN(exp2, Exp2, to_float, RL_FLOAT, exact_exp2(x))
+RL_FN(expm1, Expm1, to_float, RL_FLOAT, exact_expm1(x))
 RL_FN(log, Log, to_float, RL_FLOAT, fast_log(x))
-RL_FN(log2, Log2, to_float, RL_FLOAT, std::log2(x))
+RL_FN(log2, Log2, to_float, RL_FLOAT, exact_log2(x))
 RL_FN(log10, Log10, to_float, RL_FLOAT, std::log10(x))
-RL_FN(log1p, Log1p, to_float, RL_FLOAT, std::log1p(x))
+RL_FN(log1p, Log1p, to_float, RL_FLOAT, exact_log1p(x))
 RL_FN(sqrt, Sqrt, to_float, RL_FLOAT, std::sqrt(x))
 RL_FN(rsqrt, Rsqrt, to_float, RL_FLOAT, T(1) / std::sqrt(x))
 RL_FN(reciprocal, Reciprocal, to_float, RL_FLOAT, T(1) / x)

@@ -85,6 +85,11 @@ struct Sixteen {
         rows[k] = even;
       }
   }
+  // a0 b0 a1 b1 …: the other way round.
+  static void zip(const vec& a, const vec& b, vec& low, vec& high) {
+    low = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    high = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  }
   static void sums(vec* rows) {
     fold_rows(rows, [](vec& a, const vec& b) { a += b; });
   }
@@ -92,6 +97,13 @@ struct Sixteen {
     fold_rows(rows, [](vec& a, const vec& b) { a = b > a ? b : a; });
   }
 };
+
+// The next elements of a run, `left` of them; `rest` in lanes beyond.
+template <class T>
+inline void load_left(typename Sixteen<T>::vec& v, const T* p, int64_t left, T rest) {
+  if (left >= kLanes) Sixteen<T>::load(v, p);
+  else Sixteen<T>::load(v, p, left, rest);
+}
 
 template <class T, class F>
 inline T lane_sum(int64_t n, const F& term) {

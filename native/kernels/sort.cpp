@@ -1,5 +1,8 @@
 // Order statistics along one dimension of a contiguous array: sort, topk, kth value, mode; searching in sorted rows;
 // counting. NaN is greater than every number. Equal elements keep their order, so every result is determined.
+//
+// Sorting and topk of types of up to 32 bits run on integers of 64: the value, made comparable, above its position. Short lines
+// are sorted by counting what comes before each element, long ones by radix.
 #include <algorithm>
 #include <cmath>
 #include <type_traits>
@@ -41,6 +44,129 @@ void items_of_lines(const Array& x, const Axis& axis, const F& fn) {
   });
 }
 
+// ---- positions within keys -------------------------------------------------------------------------------------------
+
+// Unsigned integers in the order of the values: 0 and -0 are equal, NaN is above all.
+template <class T>
+inline uint32_t ordered(T v) {
+  if constexpr (std::is_same_v<T, float>) {
+    const uint32_t bits = __builtin_bit_cast(uint32_t, v + 0.0f), flip = bits >> 31 ? 0xffffffffu : 0x80000000u;
+    return v != v ? 0xffffffffu : bits ^ flip;
+  } else if constexpr (std::is_signed_v<T>) {
+    return static_cast<uint32_t>(static_cast<int32_t>(v)) ^ 0x80000000u;
+  } else {
+    return static_cast<uint32_t>(v);
+  }
+}
+
+inline int64_t position(uint64_t key) { return static_cast<int64_t>(key & 0xffffffffu); }
+
+constexpr int64_t kCounted = 64, kRadix = 512;  // lines up to this length are counted, from that one on sorted by radix
+
+// By counting: `sorted` from keys, n up to kCounted.
+inline void sort_counted(const uint64_t* keys, int64_t n, uint64_t* sorted) {
+  uint64_t rank[kCounted] = {}, padded[kCounted];
+  const int64_t full = (n + 7) / 8 * 8;
+  for (int64_t i = 0; i < full; ++i) padded[i] = i < n ? keys[i] : ~uint64_t{0};
+  for (int64_t j = 0; j < n; ++j) {
+    const uint64_t key = keys[j];
+    for (int64_t i = 0; i < full; ++i) rank[i] += key < padded[i];
+  }
+  for (int64_t i = 0; i < n; ++i) sorted[rank[i]] = keys[i];
+}
+
+// By the four bytes of the value from the lowest on, each pass stable.
+inline void sort_radix(uint64_t* keys, int64_t n, uint64_t* other) {
+  uint32_t counts[4][256] = {};
+  for (int64_t i = 0; i < n; ++i)
+    for (int b = 0; b < 4; ++b) ++counts[b][keys[i] >> (32 + 8 * b) & 255];
+  uint64_t *from = keys, *to = other;
+  for (int b = 0; b < 4; ++b) {
+    uint32_t* at = counts[b];
+    uint32_t total = 0, most = 0;
+    for (int k = 0; k < 256; ++k) {
+      const uint32_t c = at[k];
+      most = std::max(most, c);
+      at[k] = total;
+      total += c;
+    }
+    if (most == static_cast<uint32_t>(n)) continue;            // all the same
+    for (int64_t i = 0; i < n; ++i) to[at[from[i] >> (32 + 8 * b) & 255]++] = from[i];
+    std::swap(from, to);
+  }
+  if (from != keys) std::copy(from, from + n, keys);
+}
+
+// A heap of the k least so far, and the rest in blocks: most have nothing that is less.
+inline void sort_least(uint64_t* keys, int64_t n, int64_t k) {
+  constexpr int64_t kBlock = 32;
+  std::make_heap(keys, keys + k);
+  for (int64_t i = k; i < n; i += kBlock) {
+    const int64_t end = std::min(n, i + kBlock);
+    const uint64_t most = keys[0];
+    uint64_t less = 0;
+    for (int64_t j = i; j < end; ++j) less |= keys[j] < most;
+    if (!less) continue;
+    for (int64_t j = i; j < end; ++j) {
+      if (keys[j] >= keys[0]) continue;
+      std::pop_heap(keys, keys + k);
+      keys[k - 1] = keys[j];
+      std::push_heap(keys, keys + k);
+    }
+  }
+  std::sort_heap(keys, keys + k);
+}
+
+// The first k of the sorted line, in order. Both buffers hold n keys.
+inline void first_keys(uint64_t* keys, int64_t n, int64_t k, uint64_t* other) {
+  if (n <= kCounted) {
+    sort_counted(keys, n, other);
+    std::copy(other, other + k, keys);
+  } else if (k * 16 <= n) {
+    if (k > 0) sort_least(keys, n, k);
+  } else if (n >= kRadix) {
+    sort_radix(keys, n, other);
+  } else {
+    std::sort(keys, keys + n);
+  }
+}
+
+// Calls write(number, position, value) for the first k of every line of x.
+template <class T, class F>
+void first_of_lines(const Array& x, const Axis& axis, bool down, int64_t k, const F& write) {
+  const T* s = x.ptr<T>();
+  axis.each_line([&](int64_t at) {
+    const T* line = s + at;
+    if constexpr (sizeof(T) <= 4) {
+      if (axis.n < int64_t{1} << 31) {
+        auto with_keys = [&](uint64_t* keys, uint64_t* other) {
+          auto build = [&](int64_t step) {
+            const uint32_t flip = down ? 0xffffffffu : 0;
+            for (int64_t i = 0; i < axis.n; ++i)
+              keys[i] = static_cast<uint64_t>(ordered(line[i * step]) ^ flip) << 32 | static_cast<uint64_t>(i);
+          };
+          if (axis.inner == 1) build(1);
+          else build(axis.inner);
+          first_keys(keys, axis.n, k, other);
+          for (int64_t i = 0; i < k; ++i) write(at, i, position(keys[i]), line[position(keys[i]) * axis.inner]);
+        };
+        if (axis.n <= kCounted) {
+          uint64_t keys[kCounted], other[kCounted];
+          return with_keys(keys, other);
+        }
+        Scratch<uint64_t> keys(axis.n), other(axis.n);
+        return with_keys(keys, other);
+      }
+    }
+    Scratch<Item<T>> items(axis.n);
+    for (int64_t i = 0; i < axis.n; ++i) items[i] = Item<T>{line[i * axis.inner], i};
+    const auto order = down ? descending<T> : ascending<T>;
+    if (k > 0 && k < axis.n) std::nth_element(items.p, items + k - 1, items + axis.n, order);
+    std::sort(items.p, items + k, order);
+    for (int64_t i = 0; i < k; ++i) write(at, i, items[i].at, items[i].value);
+  });
+}
+
 void pair_infer(const Call& c, Meta* m) {
   m[0].like(*c.in[0]);
   m[1].like(*c.in[0]);
@@ -56,12 +182,9 @@ void sort_run(const Call& c) {
     using T = decltype(z);
     T* values = c.out[0]->ptr<T>();
     int64_t* where = c.out[1]->ptr<int64_t>();
-    items_of_lines<T>(x, axis, [&](Item<T>* items, int64_t at) {
-      std::sort(items, items + axis.n, down ? descending<T> : ascending<T>);
-      for (int64_t k = 0; k < axis.n; ++k) {
-        values[at + k * axis.inner] = items[k].value;
-        where[at + k * axis.inner] = items[k].at;
-      }
+    first_of_lines<T>(x, axis, down, axis.n, [&](int64_t at, int64_t k, int64_t place, T value) {
+      values[at + k * axis.inner] = value;
+      where[at + k * axis.inner] = place;
     });
   });
 }
@@ -82,15 +205,10 @@ void topk_run(const Call& c) {
     using T = decltype(z);
     T* values = c.out[0]->ptr<T>();
     int64_t* where = c.out[1]->ptr<int64_t>();
-    items_of_lines<T>(x, axis, [&](Item<T>* items, int64_t at) {
-      const auto order = largest ? descending<T> : ascending<T>;
-      if (k > 0 && k < axis.n) std::nth_element(items, items + k - 1, items + axis.n, order);
-      std::sort(items, items + k, order);
-      const int64_t to = at / (axis.n * axis.inner) * k * axis.inner + at % axis.inner;
-      for (int64_t i = 0; i < k; ++i) {
-        values[to + i * axis.inner] = items[i].value;
-        where[to + i * axis.inner] = items[i].at;
-      }
+    first_of_lines<T>(x, axis, largest, k, [&](int64_t at, int64_t i, int64_t place, T value) {
+      const int64_t to = at / (axis.n * axis.inner) * k * axis.inner + at % axis.inner + i * axis.inner;
+      values[to] = value;
+      where[to] = place;
     });
   });
 }

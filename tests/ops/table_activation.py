@@ -82,7 +82,14 @@ ROWS = [
     Row("prelu", lambda T, x, w: F(T).prelu(x, w), lambda r: (r(3, 4), r(1)), "one"),
     Row("prelu", lambda T, x, w: F(T).prelu(x, w), lambda r: (r(3, 4, 5), r(4)), "channels"),
     Row("prelu", lambda T, x, w: F(T).prelu(x, w), lambda r: (r(4), r(1)), "vector"),
-    Row("rrelu", lambda T, x: F(T).rrelu(x), lambda r: r(3, 4), "eval"),
+    *[Row("prelu", lambda T, x, w: F(T).prelu(x, w), lambda r, s=s, n=n: (r(*s), r(n)), label, second=False)
+      for s, n, label in (((3, 5, 37), 5, "runs"), ((300, 70), 70, "rows"), ((2, 3, 90, 100), 3, "pieces"), ((2, 90, 100), 1, "long"))],
+    *[Row("prelu", lambda T, x, w: F(T).prelu(x, w), lambda r, s=s: (r(*s), r(4)), f"empty{len(s)}") for s in ((0, 4), (0, 4, 5), (2, 4, 0))],
+    Row("glu", lambda T, x: F(T).glu(x, 1), lambda r: r(2, 6, 70, 80), "pieces", second=False),
+    Row("glu", lambda T, x: F(T).glu(x, 1), lambda r: r(0, 4), "empty"),
+    Row("glu", lambda T, x: F(T).glu(x), lambda r: r(3, 10), "half", dtypes=("bfloat16", "float16"), rtol=2e-2, atol=1e-2),
+    Row("rrelu_eval", lambda T, x: F(T).rrelu(x), lambda r: r(3, 4)),
+    Row("rrelu", lambda T, x: (T.manual_seed(3), F(T).rrelu(x, training=True))[1], lambda r: r(3, 4), dtypes=FLOATS, second=False, layouts=False),
     *[softmax(n, *case) for n in ("softmax", "log_softmax", "softmin") if n != "softmin"
       for case in (((3, 4), 1, "rows"), ((3, 4), 0, "columns"), ((2, 5, 3), 1, "middle"), ((3, 700), -1, "long"),
                    ((2, 40, 90), 1, "strips"), ((), 0, "scalar"), ((0, 3), 1, "empty"), ((2, 0), 1, "nothing"),

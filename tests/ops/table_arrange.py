@@ -26,6 +26,14 @@ ROWS = [
     *each("index", "repeat_interleave", [(2,), (2, 0), (3, 1)]), Row("index", lambda T, x: x.repeat_interleave(T.tensor([1, 0, 3]), 0), lambda r: r(3, 4), "repeat_counts"),
     Row("index", lambda T, x: T.repeat_interleave(T.tensor([1, 0, 3])), lambda r: r(1), "repeat_vector"),
     *each("flip", "flip", [(0,), (1,), ((0, 1),), (-1, 0)]), *each("flip", "fliplr", [()]), *each("flip", "flipud", [()]), *each("flip", "rot90", [(), (2,), (3,), (4,), (1, (1, 0)), (-1,)]),
+    # Copies of strided arrays: rows, blocks transposed, two or three streams, and what is left over.
+    *[Row("clone", lambda T, x, o=o: x.permute(o).contiguous(), lambda r, n=n: r(*n), f"copy_{n}_{o}", dtypes=(*FLOATS, "uint8", "bfloat16"), grad=False)
+      for n, o in (((3, 37, 70), (0, 2, 1)), ((2, 3, 19, 33), (0, 2, 3, 1)), ((2, 2, 41), (0, 2, 1)), ((2, 41, 3), (0, 2, 1)), ((5, 41, 2), (2, 1, 0)),
+                   ((2, 7, 4, 33), (0, 2, 1, 3)), ((100, 90), (1, 0)), ((2, 3, 4, 5), (3, 1, 0, 2)))],
+    *[Row("clone", lambda T, x, i=i: x[i].contiguous(), lambda r: r(5, 6, 70), f"copy_{k}", grad=False)
+      for k, i in enumerate(((slice(None), slice(1, 5), slice(2, 60)), (slice(None, None, 2), slice(None), slice(None, None, 3)), (2, slice(None), 5)))],
+    *[Row("clone", lambda T, x, n=n, s=s: x.unfold(0, n, s).t().contiguous(), lambda r: r(70), f"overlap_{n}_{s}", grad=False, layouts=False) for n, s in ((8, 2), (3, 2), (20, 5))],
+    Row("flip", lambda T, x: T.flip(x, (0, 2)), lambda r: r(3, 5, 70), "rows", dtypes=(*FLOATS, "uint8")), Row("roll", lambda T, x: T.roll(x, (3, -7), (1, 2)), lambda r: r(3, 5, 70), "rows"),
     *each("roll", "roll", [(1, 0), (-1, 1), ((1, 2), (0, 1)), (5,), (7, 0)]), *each("tril", "tril", [(), (1,), (-1,), (9,), (-9,)]), *each("triu", "triu", [(), (1,), (-1,), (9,), (-9,)]),
     Row("tril", lambda T, x: T.tril(x), lambda r: r(2, 3, 5, 4), "batch"), Row("triu", lambda T, x: x.clone().triu_(1), lambda r: r(4, 4), "inplace", dtypes=ALL),
     *each("diag_embed", "diag", [(), (1,), (-2,)], shape=(4,)), *each("clone", "diag", [(), (1,), (-2,)]), *each("diag_embed", "diag_embed", [(), (1,), (-1, 0, 2)]), *each("diag_embed", "diagflat", [(), (1,)]),

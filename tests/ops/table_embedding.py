@@ -46,10 +46,10 @@ ROWS = [
     *[bag(f"padding-{m}", lambda r: (r.fixed(INDEX), r(5, 3)), m, padding_idx=1) for m in ("sum", "mean", "max")],
     bag("weights", lambda r: (r.fixed(INDEX), r(5, 3), None, r(2, 3)), "sum"),
     bag("last", lambda r: (r.fixed(FLAT), r(5, 3), r.fixed([0, 2, 5])), "sum", include_last_offset=True),
-    Row("scatter", lambda T, i: F(T).one_hot(i), lambda r: r.fixed(INDEX), "one_hot", dtypes=("int64",)),
-    Row("scatter", lambda T, i: F(T).one_hot(i, 7), lambda r: r.fixed(INDEX), "one_hot-7", dtypes=("int64",)),
-    Row("scatter", lambda T, i: F(T).one_hot(i, 3), lambda r: nothing(r),
-        "one_hot-empty", dtypes=("int64",)),
+    Row("one_hot", lambda T, i: F(T).one_hot(i), lambda r: r.fixed(INDEX), dtypes=("int64",)),
+    Row("one_hot", lambda T, i: F(T).one_hot(i, 7), lambda r: r.fixed(INDEX), "7", dtypes=("int64",)),
+    Row("one_hot", lambda T, i: F(T).one_hot(i, 3), lambda r: nothing(r),
+        "empty", dtypes=("int64",)),
 ]  # fmt: skip
 
 

@@ -22,11 +22,11 @@ def row(kind, rank, label, shape, *args, draw="distinct", dtypes=("float32", "fl
                dtypes=dtypes, **extra)  # fmt: skip
 
 
-def nan_row(rank):
+def nan_rows():
     data = torch.arange(64.0).reshape(1, 1, 8, 8).numpy().copy()
     data[0, 0, 2, 3] = data[0, 0, 2, 4] = data[0, 0, 7, 7] = math.nan
-    return Row("max_pool2d", lambda T, x: F(T).max_pool2d(x, 3, 2, 1, return_indices=True), lambda r: r.values(data), "nan",
-               grad=False)  # fmt: skip
+    return [Row("max_pool2d", lambda T, x, window=window: F(T).max_pool2d(x, *window, return_indices=True), lambda r: r.values(data),
+                f"nan-{window[0]}", grad=False) for window in ((3, 2, 1), (2,))]  # fmt: skip
 
 
 def unpooled(T, x, rank, kernel, **kw):
@@ -78,10 +78,18 @@ for rank, shape in SHAPES.items():
             lambda r, s=shape: r.distinct(*s), f"{rank}d-size"),
     ]  # fmt: skip
 ROWS += [
-    nan_row(2),
+    *nan_rows(),
     row("max", 2, "tuples", (2, 3, 11, 37), (2, 3), (1, 2), (1, 0), (2, 1)),
     row("max", 2, "int", (2, 3, 6, 8), 2, dtypes=("int64",)),
     row("max", 2, "large", (3, 40, 28, 28), 2, 2, second=False),
+    *[row(kind, 2, f"pairs-{h}x{w}", (3, 2, h, w), 2, **kw) for kind, kw in (("max", {"return_indices": True}), ("avg", {}))
+      for h, w in ((2, 2), (4, 33), (7, 64), (5, 81))],
+    row("max", 2, "pairs-ties", (2, 3, 7, 45), 2, draw="zeros", return_indices=True),
+    row("max", 2, "pairs-ceil", (2, 3, 7, 45), 2, ceil_mode=True, return_indices=True),
+    row("max", 1, "pairs-70", (2, 3, 70), 2, return_indices=True),
+    row("avg", 1, "5s1p2", (2, 3, 40), 5, 1, 2),
+    row("avg", 2, "5s2p2", (2, 3, 19, 70), 5, 2, 2, count_include_pad=False),
+    row("avg", 2, "gaps", (2, 3, 9, 41), 1, 2),
     row("avg", 2, "divisor", (2, 3, 11, 37), 3, 2, 1, divisor_override=5),
     row("avg", 3, "divisor", (2, 2, 5, 6, 19), 3, 2, 1, divisor_override=5),
     row("avg", 2, "tuples", (2, 3, 11, 37), (2, 3), (1, 2), (1, 0)),

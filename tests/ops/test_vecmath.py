@@ -45,6 +45,10 @@ CASES = {
     "log": (np.log, np.concatenate([POSITIVE, np.linspace(0.5, 2, 200_001, dtype=np.float32), SPECIAL])),
     "tanh": (np.tanh, np.concatenate([BOTH, np.linspace(-10, 10, 400_001, dtype=np.float32)])),
     "sigmoid": (logistic, np.concatenate([BOTH, np.linspace(-20, 5, 2_000_001, dtype=np.float32)])),
+    "expm1": (np.expm1, BOTH),
+    "exp2": (np.exp2, BOTH),
+    "log2": (np.log2, np.concatenate([POSITIVE, np.linspace(0.5, 2, 200_001, dtype=np.float32), SPECIAL])),
+    "log1p": (np.log1p, np.concatenate([BOTH, np.linspace(-1, 1, 200_001, dtype=np.float32)])),
     "erf": (erf, np.concatenate([BOTH[::8], np.linspace(-5, 5, 100_001, dtype=np.float32), SPECIAL])),
 }
 
@@ -75,7 +79,7 @@ def test_float32(name):
 @pytest.mark.parametrize("name", CASES)
 def test_any_length_gives_the_same(name):
     """An element's value does not depend on where in the array it lies, or on how long that is."""
-    x = np.linspace(-4, 4, 67, dtype=np.float32) if name != "log" else np.linspace(0.1, 4, 67, dtype=np.float32)
+    x = np.linspace(-4, 4, 67, dtype=np.float32) if not name.startswith("log") else np.linspace(0.1, 4, 67, dtype=np.float32)
     whole = getattr(rushlight, name)(rushlight.from_numpy(x)).numpy()
     for n in (1, 3, 8, 15, 16, 17, 33):
         part = getattr(rushlight, name)(rushlight.from_numpy(x[:n].copy())).numpy()

@@ -287,6 +287,16 @@ def _cat(g, out, *xs, dim, sizes, dtype):
     return g.node("Concat", *(g.cast(x, out.dtype) for x in xs), axis=dim)
 
 
+@lower("one_hot")
+def _one_hot(g, out, x, *, classes):
+    return g.node("OneHot", x, g.const([classes]), g.const([0, 1]), axis=-1)
+
+
+@lower("stack")
+def _stack(g, out, *xs, dim):
+    return g.node("Concat", *(g.node("Unsqueeze", x, g.const([dim])) for x in xs), axis=dim)
+
+
 @lower("flip")
 def _flip(g, out, x, *, dims):
     n, least = len(dims), np.iinfo(np.int64).min

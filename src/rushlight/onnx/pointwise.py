@@ -208,7 +208,7 @@ def _zero(g, out, x):
 # -- activations -----------------------------------------------------------------------------------------------------------
 
 
-@lower("leaky_relu")
+@lower("leaky_relu", "rrelu_eval")
 def _leaky_relu(g, out, x, *, p):
     return g.node("LeakyRelu", x, alpha=p[0])
 
@@ -291,7 +291,9 @@ def _log_sigmoid(g, out, x, *, p):
 
 
 @lower("glu")
-def _glu(g, out, a, b):
+def _glu(g, out, x, *, dim):
+    half = out.shape[dim]
+    a, b = (g.node("Slice", x, g.const([k]), g.const([k + half]), g.const([dim])) for k in (0, half))
     return g.node("Mul", a, g.node("Sigmoid", b))
 
 

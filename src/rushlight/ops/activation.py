@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from .. import _check as check
+from .. import _native
 from .._dtypes import float64
 from .._kernels import K
 from ..autograd.autocast import lower_precision
@@ -14,6 +15,7 @@ from ..autograd.tensor import Tensor
 from ._declare import contig, method
 from .creation import empty, ones_like, zeros_like
 from .pointwise import where
+from .shape import cat
 
 __all__ = [
     "leaky_relu", "leaky_relu_", "elu", "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "mish", "softplus",
@@ -64,7 +66,7 @@ def _number(value, function, argument, position):
     return float(value)
 
 
-_leaky_relu, _ = _activation("leaky_relu", "leaky_relu_cpu")
+_leaky_relu, _leaky_relu_backward = _activation("leaky_relu", "leaky_relu_cpu")
 _hardtanh, _ = _activation("hardtanh", None)
 _threshold, _ = _activation("threshold", None)
 _hardshrink, _hardshrink_backward = _activation("hardshrink", "hardshrink_cpu")
@@ -280,18 +282,24 @@ def threshold_(input, threshold_value, value):
 
 
 @op
-def _glu(a, b, /):
-    if not a.dtype.is_floating_point:
-        raise NotImplementedError(f"\"glu_cpu\" not implemented for '{a.dtype.scalar_name}'")
-    return K.mul(a, K.sigmoid(b))
+def _glu(x, /, *, dim):
+    if not x.dtype.is_floating_point:
+        raise NotImplementedError(f"\"glu_cpu\" not implemented for '{x.dtype.scalar_name}'")
+    return K.glu(contig(x), dim)
 
 
-def _glu_gate(g, a, b):
+@op(differentiable=False)
+def _glu_backward(g, x, /, *, dim):
+    return K.glu_backward(contig(x), contig(g), dim)
+
+
+@_glu.vjp
+def _(g, x, *, dim):
+    if not _native.is_grad_enabled():
+        return _glu_backward(g, x, dim=dim)
+    a, b = x.chunk(2, dim)
     s = b.sigmoid()
-    return g * a * (s * (1 - s))
-
-
-_glu.vjp(a=lambda g, b: g * b.sigmoid(), b=_glu_gate)
+    return cat((g * s, g * a * (s * (1 - s))), dim)
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:
@@ -302,15 +310,28 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     size = input._a.shape[d]
     if size % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {d} is size {size}")
-    return _glu(input.narrow(d, 0, size // 2), input.narrow(d, size // 2, size // 2))
+    return _glu(input, dim=d)
 
 
-@op(broadcasts=True, grad_name="PreluKernelBackward0")
+@op(grad_name="PreluKernelBackward0")
 def _prelu(x, w, /):
-    return K.prelu(x, w)
+    return K.prelu(contig(x), contig(w))
 
 
-_prelu.vjp(x=lambda g, x, w: where(x > 0, g, g * w), w=lambda g, x: where(x > 0, 0.0, g * x))
+@op(differentiable=False)
+def _prelu_backward(g, x, w, /):
+    return K.prelu_backward(contig(x), contig(w), contig(g))
+
+
+@_prelu.vjp
+def _(g, x, w, *, needs):
+    if _native.is_grad_enabled():
+        dx, dw = where(x > 0, g, g * w), where(x > 0, 0.0, g * x)
+        dims = tuple(d for d in range(x.ndim) if w.ndim == 0 or w.shape[d] == 1)
+        dw = dw.sum(dims, keepdim=w.ndim > 0) if dims else dw
+    else:
+        dx, dw = _prelu_backward(g, x, w)
+    return dx if needs[0] else None, dw if needs[1] else None
 
 
 @method
@@ -346,6 +367,14 @@ def _rrelu(x, noise, /):
 _rrelu.vjp(x=lambda g, noise: g * noise, noise=lambda g: None)
 
 
+@op(grad_name="RreluWithNoiseBackward0")
+def _rrelu_eval(x, /, *, p):
+    return _leaky_relu.forward(x, p=p)
+
+
+_rrelu_eval.vjp(x=lambda g, x, p: _leaky_relu_backward(g, x, p=p))
+
+
 def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False,
           inplace: bool = False) -> Tensor:  # fmt: skip
     """x above 0, a * x below; in training a is drawn from [lower, upper) per element, else it is their mean."""
@@ -354,15 +383,14 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
     if not input._a.dtype.is_floating_point:
         label = "rrelu_with_noise_out_cpu" if training else "leaky_relu_cpu"
         raise NotImplementedError(f"\"{label}\" not implemented for '{input._a.dtype.scalar_name}'")
+    if not training:
+        return _run(_rrelu_eval, input, inplace, (lower + upper) / 2)
     values = input.detach()
     below = values <= 0
     noise = ones_like(values)
-    if training:
-        # One double per element that is not positive, in order.
-        draws = empty(int(below.sum()), dtype=float64).uniform_(lower, upper)
-        noise[below] = draws.to(input._a.dtype)
-    else:
-        noise = where(below, (lower + upper) / 2, noise)
+    # One double per element that is not positive, in order.
+    draws = empty(int(below.sum()), dtype=float64).uniform_(lower, upper)
+    noise[below] = draws.to(input._a.dtype)
     return apply_inplace(_rrelu, input, noise) if inplace else _rrelu(input, noise)
 
 

@@ -193,6 +193,9 @@ def _not_a_number(x):
     return RuntimeError(f"Could not infer dtype of {type(x).__name__}")
 
 
+_PLAIN = {builtins.bool, builtins.int, builtins.float}
+
+
 class _Inference:
     """Walks nested sequences once: flat values, and the widest kind seen."""
 
@@ -213,9 +216,10 @@ class _Inference:
                 raise TypeError(f"expected sequence at dim {depth}, got {type(x).__name__}")
             if len(x) != self.shape[depth]:
                 raise ValueError(f"expected sequence of length {self.shape[depth]} at dim {depth} (got {len(x)})")
-            if depth + 1 == len(self.shape) and x and all(type(v) is float for v in x):  # the common case, quickly
+            kinds = set(map(type, x)) if depth + 1 == len(self.shape) else None
+            if kinds and kinds <= _PLAIN:  # the common case, quickly
                 self.flat.extend(x)
-                self.kind = 2
+                self.kind = max(self.kind, 2 if builtins.float in kinds else 1 if builtins.int in kinds else 0)
                 return
             for v in x:
                 self.walk(v, depth + 1)
@@ -273,9 +277,8 @@ def _from_sequence(data, dtype):
 
 def _check_range(flat, dtype):
     info = np.iinfo(dtype.numpy)
-    for v in flat:
-        if not info.min <= v <= info.max:
-            raise RuntimeError(f"value cannot be converted to type {dtype.numpy} without overflow")
+    if builtins.min(flat) < info.min or builtins.max(flat) > info.max:
+        raise RuntimeError(f"value cannot be converted to type {dtype.numpy} without overflow")
 
 
 def tensor(data, *, dtype=None, device=None, requires_grad: builtins.bool = False, pin_memory=False) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 
-from .. import _check as check
 from .._dtypes import int64
 from .._kernels import K
 from ..autograd.grad_mode import no_grad
@@ -157,6 +156,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
         input = input.reshape(-1)
         per_sample_weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)
     else:
+        length = 0
         starts = offsets.tolist()
         if starts and starts[0] != 0:
             raise RuntimeError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
@@ -167,6 +167,11 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
     if max_norm is not None:
         _renormalise(weight, index, max_norm, norm_type)
     rows = _embedding(weight, index, padding=padding, by_frequency=bool(scale_grad_by_freq), sparse=bool(sparse))
+    if length and padding < 0:  # bags of one size
+        if per_sample_weights is not None:
+            rows = rows * per_sample_weights.unsqueeze(1)
+        bags = rows.reshape(-1, length, weight.size(1))
+        return bags.max(1)[0] if mode == "max" else bags.sum(1) if mode == "sum" else bags.mean(1)
     keep = None if padding < 0 else index != padding
     return _pool(rows, starts, mode, per_sample_weights, keep, weight)
 
@@ -189,6 +194,11 @@ def _pool(rows, starts, mode, per_sample_weights, keep, weight):
     return out / count.clamp_min(1).unsqueeze(1)
 
 
+@op(differentiable=False)
+def _one_hot(x, /, *, classes):
+    return K.one_hot(contig(x), classes)
+
+
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """A last dimension of `num_classes` with 1 at each class number and 0 elsewhere; -1: as many as needed."""
     a = tensor._a
@@ -198,14 +208,10 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         return zeros((*a.shape, num_classes), dtype=int64)
-    low, high = int(tensor.min()), int(tensor.max())
-    if low < 0:
-        raise RuntimeError("Class values must be non-negative.")
     if num_classes == -1:
-        num_classes = high + 1
+        num_classes = max(int(tensor.max()), -1) + 1
     elif num_classes < 1:
+        if int(tensor.min()) < 0:
+            raise RuntimeError("Class values must be non-negative.")
         raise RuntimeError("num_classes should be positive")
-    elif high >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
-    out = zeros((*a.shape, num_classes), dtype=int64)
-    return out.scatter_(check.dim(-1, out.ndim), tensor.unsqueeze(-1), 1)
+    return _one_hot(tensor, classes=num_classes)

@@ -7,10 +7,10 @@ from .. import _dtypes, return_types
 from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
-from ._declare import method, numpy_names
+from ._declare import contig, method, numpy_names
 from .pointwise import maximum, minimum
 from .reduce import _restore, _where
-from .scatter import _gather_backward
+from .scatter import gather
 
 __all__ = ["amax", "amin", "max", "min", "argmax", "argmin", "aminmax"]
 
@@ -67,13 +67,23 @@ def amin(input: Tensor, dim=(), keepdim: bool = False) -> Tensor:
     return _amin(input, dim=dim, keepdim=keepdim)
 
 
+@op(name="select_along_backward")
+def _select_backward(g, index, /, *, shape, dim, keepdim):
+    return K.place_along(contig(g), contig(index), dim, shape)
+
+
+def _select(v, index, dim, keepdim):
+    if keepdim:
+        return gather(v, dim, index)
+    return gather(v, dim, index.unsqueeze(dim)).squeeze(dim)
+
+
+_select_backward.vjp(g=lambda v, index, dim, keepdim: _select(v, index, dim, keepdim))
+
+
 def select_along(g, index, shape, dim, keepdim):
     """The gradient of a reduction that picked the elements at `index` along `dim`."""
-    if not shape:
-        return g.reshape(())
-    if not keepdim:
-        g, index = g.unsqueeze(dim), index.unsqueeze(dim)
-    return _gather_backward(g, index, shape=shape, dim=dim)
+    return _select_backward(g, index, shape=shape, dim=dim, keepdim=keepdim) if shape else g.reshape(())
 
 
 def _extreme(name, whole, kernel, pairwise, doc):

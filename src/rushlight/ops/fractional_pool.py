@@ -7,7 +7,7 @@ from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig
-from .pool import _max_rule
+from .pool import _places_rule
 from .random import rand
 
 __all__ = [
@@ -20,7 +20,7 @@ def _make_op(rank):
     def _fractional(x, samples, /, *, size, kernel):
         return K.fractional_max_pool(contig(x), contig(samples), len(size), size, kernel)
 
-    _fractional.vjp(lambda g, x_shape, out, *, size, needs: (_max_rule(g, x_shape, out, size=size), None))
+    _fractional.vjp(lambda g, x_shape, out, *, size, needs: (_places_rule(g, x_shape, out, size=size), None))
     return _fractional
 
 

@@ -7,7 +7,7 @@ from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig
-from .creation import tensor
+from .creation import arange
 
 __all__ = ["pad"]
 
@@ -20,9 +20,10 @@ def _constant_pad_nd(x, /, *, pads, value):
     """`pads`: (before, after) per dimension; negative ones crop."""
     shape = tuple(n + before + after for n, (before, after) in zip(x.shape, pads, strict=True))
     out = _native.empty(shape, x.dtype.code)
-    K.fill_into(out, value)
     source = _window(x, [(max(0, -b), n - max(0, -b) - max(0, -a)) for n, (b, a) in zip(x.shape, pads, strict=True)])
     target = _window(out, [(max(0, b), n) for n, (b, _) in zip(source.shape, pads, strict=True)])
+    if target.shape != out.shape:
+        K.fill_into(out, value)
     if source.numel:
         K.copy_into(target, source)
     return out
@@ -64,15 +65,15 @@ _CIRCULAR = _position_op("circular_pad", "CopySlices")
 
 
 def _positions(mode, size, before, after):
-    out = range(-before, size + after)
-    if mode == "replicate":
-        return [min(max(i, 0), size - 1) for i in out]
     if mode == "circular":  # what is left after cropping is repeated
         start = max(-before, 0)
         kept = size - start - max(-after, 0)
-        return [start + i % kept for i in range(-max(before, 0), kept + max(after, 0))]
+        return arange(-max(before, 0), kept + max(after, 0)) % kept + start
+    out = arange(-before, size + after)
+    if mode == "replicate":
+        return out.clamp(0, size - 1)
     last = size - 1
-    return [last - abs(last - abs(i)) for i in out]
+    return last - (last - out.abs()).abs()
 
 
 def _check(mode, input, pads, sizes):
@@ -124,6 +125,6 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None) 
         raise NotImplementedError(f"Padding size {len(pad)} is not supported for {input.ndim}D input tensor.")
     sizes = input._a.shape[-n:]
     _check(mode, input, pads, sizes)
-    tables = tuple(tensor(_positions(mode, s, b, a)) for s, (b, a) in zip(sizes, pads, strict=True))
+    tables = tuple(_positions(mode, s, b, a) for s, (b, a) in zip(sizes, pads, strict=True))
     call = _CIRCULAR if mode == "circular" else _OPS[mode, n]
     return call(input, tables=tables, sizes=tuple(sizes))

@@ -129,13 +129,19 @@ def fmod(input: Tensor, other: Tensor | float) -> Tensor:
     return _fmod(input, other)
 
 
+# Exponents that have kernels of their own.
+_ROOTS = {0.5: K.sqrt, -0.5: K.rsqrt, -1: K.reciprocal}
+
+
 @op(broadcasts=True)
 def _pow(a, b, /):
     if type(b) is int or type(b) is float:
         if b == 2 and (type(b) is int or a.dtype.is_floating_point):
             return K.square(a) if a.dtype.scalar_name != "Bool" else K.pow(a, b)
-        if b == 0.5 and a.dtype.is_floating_point:
-            return K.sqrt(a)
+        if b == 3 and (a.dtype.is_floating_point or (type(b) is int and a.dtype.scalar_name != "Bool")):
+            return K.cube(a)
+        if b in _ROOTS and a.dtype.is_floating_point:
+            return _ROOTS[b](a)
         if b < 0 and type(b) is int and not a.dtype.is_floating_point:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
     return K.pow(a, b)
@@ -249,7 +255,7 @@ log2 = unary("log2", lambda g, a: g / (a * math.log(2)), "The logarithm to base 
 log10 = unary("log10", lambda g, a: g / (a * math.log(10)), "The logarithm to base 10.")
 log1p = unary("log1p", lambda g, a: g / (a + 1), "log(1 + input), precise near 0.")
 sqrt = unary("sqrt", lambda g, out: g / (2 * out), "The square root.")
-rsqrt = unary("rsqrt", lambda g, out: g * (-0.5 * out**3), "1 / sqrt(input).")
+rsqrt = unary("rsqrt", lambda g, out: g * (out * out * out) * -0.5, "1 / sqrt(input).")
 reciprocal = unary("reciprocal", lambda g, out: -g * (out * out), "1 / input.")
 sin = unary("sin", lambda g, a: g * a.cos(), "The sine; radians.")
 cos = unary("cos", lambda g, a: -g * a.sin(), "The cosine; radians.")

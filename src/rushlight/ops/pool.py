@@ -26,8 +26,8 @@ __all__ = [
 
 
 @op(name="plane_scatter_backward", grad_name="MaxPoolBackwardBackward0")
-def _scatter(g, where, /, *, size):
-    return K.plane_scatter(contig(g), contig(where), len(size), size, False)
+def _scatter(g, where, /, *, size, window=()):
+    return K.plane_scatter(contig(g), contig(where), len(size), size, False, window)
 
 
 @op(name="plane_gather_backward", grad_name="MaxPoolBackwardBackward0")
@@ -35,11 +35,15 @@ def _gather(x, where, /, *, rank):
     return K.plane_gather(contig(x), contig(where), rank)
 
 
-_scatter.vjp(g=lambda v, where, size: _gather(v, where, rank=len(size)))
+_scatter.vjp(g=lambda v, where, size, window: _gather(v, where, rank=len(size)))
 _gather.vjp(x=lambda v, x_shape, where, rank: _scatter(v, where, size=x_shape[-rank:]))
 
 
-def _max_rule(g, x_shape, out, *, size):
+def _max_rule(g, x_shape, out, *, size, kernel, stride, padding, dilation):
+    return _scatter(g[0], out[1].detach(), size=x_shape[-len(size) :], window=(*kernel, *stride, *padding, *dilation))
+
+
+def _places_rule(g, x_shape, out, *, size):
     return _scatter(g[0], out[1].detach(), size=x_shape[-len(size) :])
 
 
@@ -53,7 +57,7 @@ def _make_max(rank):
         return K.adaptive_max_pool(contig(x), len(size), size)
 
     _max.vjp(_max_rule)
-    _adaptive.vjp(_max_rule)
+    _adaptive.vjp(_places_rule)
     return _max, _adaptive
 
 

@@ -233,7 +233,7 @@ def _var_mean(x, /, *, dim, keepdim, correction):
 def _var_grad(g, x, dim, keepdim, correction):
     dof = _count(x._a.shape, dim) - correction
     scale = 2.0 / dof if dof > 0 else math.inf
-    return _restore(g, x._a.shape, dim, keepdim) * (x - _mean(x, dim=dim, keepdim=True)) * scale
+    return (x - _mean(x, dim=dim, keepdim=True)) * _restore(g * scale, x._a.shape, dim, keepdim)
 
 
 _var.vjp(x=_var_grad)

@@ -9,7 +9,7 @@ from .. import _native
 from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Size, Tensor
-from ._declare import method, tensor_method
+from ._declare import contig, method, tensor_method
 
 __all__ = [
     "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "swapaxes", "swapdims", "t",
@@ -632,8 +632,11 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 
 @op
 def _cat(*xs, dim, sizes, dtype):
-    if builtins.all(x.contiguous for x in xs):
-        return K.cat(*xs, dim)
+    for x in xs:
+        if not x.contiguous:
+            break
+    else:
+        return K.cat(*xs, dim, False)
     shape = list(xs[0].shape)
     shape[dim] = builtins.sum(sizes)
     out = _native.empty(shape, dtype.code)
@@ -654,6 +657,31 @@ def _(g, *, dim, sizes, needs):
     return tuple(out) if len(out) > 1 else out[0]
 
 
+@op
+def _stack(*xs, dim):
+    return K.cat(*map(contig, xs), dim, True)
+
+
+@_stack.vjp
+def _(g, *, dim, needs):
+    out = tuple(_select(g, dim=dim, index=i) if need else None for i, need in enumerate(needs))
+    return out if len(out) > 1 else out[0]
+
+
+def _alike(tensors):
+    """The shape and dtype that all of them have; None unless they do."""
+    shape = dtype = None
+    for x in tensors:
+        if not isinstance(x, Tensor):
+            return None, None
+        a = x._a
+        if shape is None:
+            shape, dtype = a.shape, a.dtype
+        elif a.shape != shape or a.dtype is not dtype:
+            return None, None
+    return shape, dtype
+
+
 def _refuse_cat(first, shape, dim, i):
     if len(shape) != len(first):
         raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}")
@@ -671,6 +699,10 @@ def cat(tensors, dim: int = 0, *, out=None) -> Tensor:
     Raises: RuntimeError if there are none, or sizes differ.
     """
     tensors = list(tensors)
+    shape, dtype = _alike(tensors)
+    if shape and shape != (0,) and out is None:  # the common case, quickly
+        d = check.dim(dim, len(shape))
+        return _cat(*tensors, dim=d, sizes=(shape[d],) * len(tensors), dtype=dtype)
     if not tensors:
         raise ValueError("torch.cat(): expected a non-empty list of Tensors")
     shapes = []
@@ -709,6 +741,9 @@ def stack(tensors, dim: int = 0, *, out=None) -> Tensor:
     tensors = list(tensors)
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
+    shape, _ = _alike(tensors)
+    if shape is not None and out is None:
+        return _stack(*tensors, dim=check.dim(dim, len(shape) + 1))
     shape = tensors[0]._a.shape
     for i, x in enumerate(tensors):
         if x._a.shape != shape:

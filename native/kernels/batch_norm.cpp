@@ -1,74 +1,11 @@
-// Normalisation: per channel over a batch (batch norm) and per row (layer, group, instance and RMS norm).
+// Batch norm: per channel over a batch.
 //
 // Forward kernels keep mean and 1/std in double until they are stored; sums run in blocks of vector lanes. Work is cut by
-// channels or rows only, and sums over rows (the affine gradients) by a fixed number of parts, added in order.
-#include <algorithm>
-#include <cmath>
-
-#include "rows.h"
+// channels only.
+#include "norm.h"
 
 namespace rl {
 namespace {
-
-constexpr int64_t kBlock = 2048;
-constexpr int64_t kJob = 32768;               // elements per parallel chunk
-
-// The next elements of a run, `left` of them; `rest` in lanes beyond.
-template <class T>
-inline void load_left(typename Sixteen<T>::vec& v, const T* p, int64_t left, T rest) {
-  if (left >= kLanes) Sixteen<T>::load(v, p);
-  else Sixteen<T>::load(v, p, left, rest);
-}
-
-// Two sums at once, in lanes; every kBlock elements they are added up in double. Short runs share the lanes.
-template <class T>
-struct TwoSums {
-  typedef typename Sixteen<T>::vec V;
-  V a = {}, b = {};
-  double first = 0, second = 0;
-  int64_t count = 0;
-
-  // f(i, left, u, v): the terms of elements i.. of the run, `left` of them; 0 in lanes beyond.
-  template <class F>
-  void add(int64_t n, const F& f) {
-    V u, v;
-    for (int64_t k = 0; k < n; k += kBlock) {
-      const int64_t end = std::min(n, k + kBlock);
-      V sa = a, sb = b, ta = {}, tb = {};     // two of each: additions wait for the one before
-      int64_t i = k;
-      for (; i + 2 * kLanes <= end; i += 2 * kLanes) {
-        f(i, kLanes, u, v);
-        sa += u;
-        sb += v;
-        f(i + kLanes, kLanes, u, v);
-        ta += u;
-        tb += v;
-      }
-      for (; i < end; i += kLanes) {
-        f(i, n - i, u, v);
-        sa += u;
-        sb += v;
-      }
-      a = sa + ta, b = sb + tb;
-      count += end - k;
-      if (count >= kBlock) flush();
-    }
-  }
-  void flush() {
-    first += static_cast<double>(Sixteen<T>::sum(a));
-    second += static_cast<double>(Sixteen<T>::sum(b));
-    a = b = V{};
-    count = 0;
-  }
-  void add_run(const T* x, int64_t n) {
-    add(n, [&](int64_t i, int64_t left, V& u, V& v) { load_left(u, x + i, left, T(0)), v = V{}; });
-  }
-  void add_squares(const T* x, int64_t n, T m) {
-    add(n, [&](int64_t i, int64_t left, V& u, V& v) { load_left(v, x + i, left, m), v -= m, u = v * v; });
-  }
-};
-
-// ---- batch norm -------------------------------------------------------------------------------------------------
 
 // x (N, C, S): a channel is N runs of S, or a column when S is 1.
 struct Channels {
@@ -82,7 +19,7 @@ struct Channels {
   // fn(first, count) for groups of neighbouring channels: runs of a few elements are read side by side.
   template <class F>
   void groups(const F& fn) const {
-    const int64_t group = std::clamp<int64_t>(512 / std::max<int64_t>(1, S), 1, kGroup);
+    const int64_t group = std::clamp<int64_t>(2048 / std::max<int64_t>(1, S), 1, kGroup);
     const int64_t per = std::max<int64_t>(1, kJob / std::max<int64_t>(1, N * S) / group) * group;
     parallel_for((C + per - 1) / per, [&](int64_t job) {
       const int64_t end = std::min(C, (job + 1) * per);
@@ -136,11 +73,11 @@ struct ColumnSums {
     for (int64_t r0 = 0; r0 < rows; r0 += kRows) {
       V a[kVectors] = {}, b[kVectors] = {};
       for (int64_t r = r0; r < std::min(rows, r0 + kRows); ++r)
-        for (int64_t j = 0; j < w; j += kLanes) {
-          f(r, j, w - j, u, v);
+        each_vector(w, [&](int64_t j, int64_t left) {
+          f(r, j, left, u, v);
           a[j / kLanes] += u;
           b[j / kLanes] += v;
-        }
+        });
       for (int64_t j = 0; j < kStrip; ++j) {
         first[j] += static_cast<double>(a[j / kLanes][j % kLanes]);
         second[j] += static_cast<double>(b[j / kLanes][j % kLanes]);
@@ -178,14 +115,6 @@ inline T affine(T x, T mean, T scale, T shift) { return (x - mean) * scale + shi
 template <class T>
 inline T rectified(T x) { return x < T(0) ? T(0) : x; }
 
-// y = (x - mean) * rstd * w + b for a run, then relu if asked for
-template <class T>
-inline void run_affine(const T* s, int64_t n, T scale, T m, T shift, bool relu, T* o) {
-  typedef typename Sixteen<T>::vec V;
-  if (relu) each_lanes(s, n, o, [&](V& v) { v = (v - m) * scale + shift, v = v < T(0) ? V{} : v; });
-  else each_lanes(s, n, o, [&](V& v) { v = (v - m) * scale + shift; });
-}
-
 template <class T>
 void channel_affine(const Channels& q, const T* x, const T* w, const T* b, const T* mean, const T* rstd, bool relu, T* y) {
   if (q.S == 1) {
@@ -210,11 +139,6 @@ void channel_affine(const Channels& q, const T* x, const T* w, const T* b, const
       run_affine<T>(x + at, q.S, w ? rstd[c] * w[c] : rstd[c], mean[c], b ? b[c] : T(0), relu, y + at);
     });
   });
-}
-
-template <class T>
-const T* maybe(const Array* a) {
-  return a ? a->ptr<T>() : nullptr;
 }
 
 // batch_norm(x, w, b; eps, relu = 0) -> y, mean, rstd, variance (unbiased, for the running one). With `relu`, y is relu of it.
@@ -335,14 +259,14 @@ void batch_norm_backward_run(const Call& c) {
           db[c0 + j] = static_cast<T>(sg);
         }
         for (int64_t i = 0; i < q.N; ++i)
-          for (int64_t j = 0; j < width; j += kLanes) {
+          each_vector(width, [&](int64_t j, int64_t left) {
             V u, d, s, of_g, of_x;
-            terms(i, j, width - j, u, d);
+            terms(i, j, left, u, d);
             Sixteen<T>::load(s, scale + j);
             Sixteen<T>::load(of_g, ag + j);
             Sixteen<T>::load(of_x, ax + j);
-            Sixteen<T>::store(dx + i * q.C + c0 + j, s * (u - of_g - d * of_x), std::min<int64_t>(kLanes, width - j));
-          }
+            store_left(dx + i * q.C + c0 + j, V(s * (u - of_g - d * of_x)), left);
+          });
       });
       return;
     }
@@ -373,170 +297,17 @@ void batch_norm_backward_run(const Call& c) {
         ax[k] = training ? static_cast<T>(sx / n) * rs : T(0);
       }
       q.runs(c0, count, [&](int64_t k, int64_t at) {
-        V u, d;
         const T s = scale[k], of_g = ag[k], of_x = ax[k];
-        for (int64_t i = 0; i < q.S; i += kLanes) {
-          terms(k, at + i, q.S - i, u, d);
-          Sixteen<T>::store(dx + at + i, s * (u - of_g - d * of_x), std::min<int64_t>(kLanes, q.S - i));
-        }
+        each_vector(q.S, [&](int64_t i, int64_t left) {
+          V u, d;
+          terms(k, at + i, left, u, d);
+          store_left(dx + at + i, V(s * (u - of_g - d * of_x)), left);
+        });
       });
     });
   });
 }
 RL_KERNEL(batch_norm_backward, 3, batch_norm_backward_infer, batch_norm_backward_run)
-
-// ---- rows -------------------------------------------------------------------------------------------------------
-
-// Rows of `segments` runs of `run` elements. Element (row, segment) has the affine parameters of index
-// row % groups * segments + segment. Layer and RMS norm: groups = run = 1; group norm: segments = channels of a group.
-struct Rows {
-  int64_t groups, segments, run, rows, n;
-  bool centred;                               // false: RMS norm
-  double eps;
-
-  Rows(const Call& c, int64_t numel) {
-    groups = c.inum(0), segments = c.inum(1), run = c.inum(2);
-    centred = c.inum(3);
-    eps = c.fnum(4);
-    n = segments * run;
-    rows = n ? numel / n : 0;
-  }
-  int64_t per() const { return std::max<int64_t>(1, kJob / std::max<int64_t>(1, n)); }
-};
-
-// row_norm(x, w, b; groups, segments, run, centred, eps) -> y, mean (rows), rstd (rows)
-void row_norm_run(const Call& c) {
-  const Rows q(c, c.in[0]->numel);
-  floating(c.in[0]->dtype, "LayerNormKernelImpl", [&](auto z) {
-    using T = decltype(z);
-    const T *x = c.in[0]->ptr<T>(), *w = maybe<T>(c.in[1]), *b = maybe<T>(c.in[2]);
-    T *y = c.out[0]->ptr<T>(), *mean = c.out[1]->ptr<T>(), *rstd = c.out[2]->ptr<T>();
-    const int64_t per = q.per();
-    parallel_for((q.rows + per - 1) / per, [&](int64_t job) {
-      for (int64_t r = job * per; r < std::min(q.rows, (job + 1) * per); ++r) {
-        const T* s = x + r * q.n;
-        T* o = y + r * q.n;
-        TwoSums<T> sum, around;
-        if (q.centred) sum.add_run(s, q.n), sum.flush();
-        const double mu = sum.first / static_cast<double>(q.n);
-        const T m = static_cast<T>(mu);
-        around.add_squares(s, q.n, m);
-        around.flush();
-        double squares = around.first;
-        if (q.centred) squares -= around.second * around.second / static_cast<double>(q.n);
-        const T rs = static_cast<T>(1.0 / std::sqrt(squares / static_cast<double>(q.n) + q.eps));
-        mean[r] = m;
-        rstd[r] = rs;
-        const int64_t p = r % q.groups * q.segments;
-        if (q.run == 1) {
-          if (w && b) for (int64_t i = 0; i < q.n; ++i) o[i] = (s[i] - m) * rs * w[p + i] + b[p + i];
-          else if (w) for (int64_t i = 0; i < q.n; ++i) o[i] = (s[i] - m) * rs * w[p + i];
-          else if (b) for (int64_t i = 0; i < q.n; ++i) o[i] = (s[i] - m) * rs + b[p + i];
-          else for (int64_t i = 0; i < q.n; ++i) o[i] = (s[i] - m) * rs;
-          continue;
-        }
-        for (int64_t k = 0; k < q.segments; ++k) {
-          const T scale = w ? rs * w[p + k] : rs, add = b ? b[p + k] : T(0);
-          run_affine<T>(s + k * q.run, q.run, scale, m, add, false, o + k * q.run);
-        }
-      }
-    });
-  });
-}
-RL_KERNEL(row_norm, 3, nullptr, row_norm_run)
-
-template <class T>
-void row_backward(const Rows& q, int64_t r, const T* g, const T* x, const T* w, T m, T rs, T* dx, T* dw, T* db) {
-  const T *gr = g + r * q.n, *s = x + r * q.n;
-  T* o = dx + r * q.n;
-  const int64_t p = r % q.groups * q.segments;
-  double total = 0, along = 0;                // sums of g * w and of g * w * (x - mean)
-  typedef typename Sixteen<T>::vec V;
-  if (q.run == 1) {
-    TwoSums<T> sums;
-    sums.add(q.n, [&](int64_t i, int64_t left, V& u, V& v) {
-      V d, at_w, at_b;
-      load_left(u, gr + i, left, T(0));
-      load_left(d, s + i, left, m);
-      load_left(at_w, dw + p + i, left, T(0));
-      load_left(at_b, db + p + i, left, T(0));
-      d -= m;
-      const int64_t lanes = std::min<int64_t>(kLanes, left);
-      Sixteen<T>::store(dw + p + i, at_w + u * (d * rs), lanes);
-      Sixteen<T>::store(db + p + i, at_b + u, lanes);
-      if (w) load_left(v, w + p + i, left, T(0)), u *= v;
-      v = u * d;
-    });
-    sums.flush();
-    total = sums.first, along = sums.second;
-  } else {
-    for (int64_t k = 0; k < q.segments; ++k) {
-      const T *gk = gr + k * q.run, *sk = s + k * q.run;
-      TwoSums<T> sums;
-      sums.add(q.run, [&](int64_t i, int64_t left, V& u, V& v) {
-        load_left(u, gk + i, left, T(0));
-        load_left(v, sk + i, left, m);
-        v = u * (v - m);
-      });
-      sums.flush();
-      const double scale = w ? static_cast<double>(w[p + k]) : 1.0;
-      total += sums.first * scale;
-      along += sums.second * scale;
-      dw[p + k] += static_cast<T>(sums.second * rs);
-      db[p + k] += static_cast<T>(sums.first);
-    }
-  }
-  const double n = static_cast<double>(q.n);
-  const T mean_g = q.centred ? static_cast<T>(total / n) : T(0);
-  const T slope = static_cast<T>(along / n * static_cast<double>(rs) * static_cast<double>(rs));
-  auto finish = [&](int64_t begin, int64_t end, T scale, const T* scales) {
-    V u, d, by = scale - V{};
-    for (int64_t i = begin; i < end; i += kLanes) {
-      load_left(u, gr + i, end - i, T(0));
-      load_left(d, s + i, end - i, T(0));
-      if (scales) load_left(by, scales + i, end - i, T(0));
-      Sixteen<T>::store(o + i, rs * (u * by - mean_g - (d - m) * slope), std::min<int64_t>(kLanes, end - i));
-    }
-  };
-  if (q.run == 1) return finish(0, q.n, T(1), w ? w + p : nullptr);
-  for (int64_t k = 0; k < q.segments; ++k) finish(k * q.run, (k + 1) * q.run, w ? w[p + k] : T(1), nullptr);
-}
-
-// row_norm_backward(g, x, w, mean, rstd; the same numbers) -> dx, dw, db
-void row_norm_backward_infer(const Call& c, Meta* m) {
-  m[0].like(*c.in[1]);
-  m[1].dtype = m[2].dtype = c.in[2] ? c.in[2]->dtype : c.in[3]->dtype;
-  m[1].ndim = m[2].ndim = 1;
-  m[1].shape[0] = m[2].shape[0] = c.inum(0) * c.inum(1);
-}
-
-void row_norm_backward_run(const Call& c) {
-  const Rows q(c, c.in[1]->numel);
-  const int64_t params = q.groups * q.segments;
-  floating(c.in[1]->dtype, "LayerNormBackwardKernelImpl", [&](auto z) {
-    using T = decltype(z);
-    T *dw = c.out[1]->ptr<T>(), *db = c.out[2]->ptr<T>();
-    const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(16, q.rows / q.per()));
-    Scratch<T> sums(parts * 2 * params);
-    parallel_for(parts, [&](int64_t part) {
-      T* sw = sums + part * 2 * params;
-      std::fill(sw, sw + 2 * params, T(0));
-      for (int64_t r = q.rows * part / parts; r < q.rows * (part + 1) / parts; ++r)
-        row_backward<T>(q, r, c.in[0]->ptr<T>(), c.in[1]->ptr<T>(), maybe<T>(c.in[2]), c.in[3]->ptr<T>()[r],
-                        c.in[4]->ptr<T>()[r], c.out[0]->ptr<T>(), sw, sw + params);
-    });
-    for (int64_t k = 0; k < params; ++k) {
-      T a = 0, b = 0;
-      for (int64_t part = 0; part < parts; ++part) {
-        a += sums[part * 2 * params + k];
-        b += sums[part * 2 * params + params + k];
-      }
-      dw[k] = a;
-      db[k] = b;
-    }
-  });
-}
-RL_KERNEL(row_norm_backward, 3, row_norm_backward_infer, row_norm_backward_run)
 
 }  // namespace
 }  // namespace rl

@@ -1,54 +1,32 @@
-// Pooling over one to three spatial dimensions: maxima with their places, means, and the way back.
-//
-// A plane (all spatial elements of one channel) is the unit of work. Every window is a product of ranges, one per
-// dimension, so regular and adaptive pooling share the loops. Places are int32 indices into the plane.
+// Maxima over windows with their places, and the way back. Places are int32 indices into the plane.
 #include <algorithm>
 #include <cstring>
 #include <limits>
 
 #include "extremes.h"
+#include "pool.h"
 #include "window.h"
 
 namespace rl {
 namespace {
 
-constexpr int64_t kPlaneWork = 32768;         // elements per parallel chunk
-
-// fn(plane) for every plane, several to a chunk.
-template <class F>
-void for_planes(int64_t planes, int64_t elements, const F& fn) {
-  const int64_t per = std::max<int64_t>(1, kPlaneWork / std::max<int64_t>(1, elements));
-  parallel_for((planes + per - 1) / per, [&](int64_t job) {
-    for (int64_t i = job * per; i < std::min(planes, (job + 1) * per); ++i) fn(i);
-  });
-}
-
-// Spatial sizes with leading ones, and the number of planes. The rank is in the call's first number.
-struct Planes {
-  int64_t n[3] = {1, 1, 1}, count = 1, size = 1;
-  Planes(const Array& a, int rank) {
-    for (int d = 0; d < rank; ++d) n[3 - rank + d] = a.shape[a.ndim - rank + d];
-    size = n[0] * n[1] * n[2];
-    for (int d = 0; d < a.ndim - rank; ++d) count *= a.shape[d];
-  }
-};
-
-void leading(const Call& c, int64_t at, int rank, int64_t fill, int64_t* out) {
-  for (int d = 0; d < 3 - rank; ++d) out[d] = fill;
-  for (int d = 0; d < rank; ++d) out[3 - rank + d] = c.inum(static_cast<int>(at) + d);
-}
-
-// Output of the input's leading shape and the spatial size that is in the numbers from `at` on.
-void infer_size(const Call& c, int at, Meta* m) {
-  const int rank = static_cast<int>(c.inum(0));
-  m->like(*c.in[0]);
-  for (int d = 0; d < rank; ++d) m->shape[m->ndim - rank + d] = c.inum(at + d);
-}
-
-// ---- maxima ---------------------------------------------------------------------------------------------------
-
 struct MaxWindow {
   int64_t k[3], s[3], p[3], d[3];
+
+  // From the call's numbers from `at` on.
+  MaxWindow(const Call& c, int at, int rank) {
+    leading(c, at, rank, 1, k);
+    leading(c, at + rank, rank, 1, s);
+    leading(c, at + 2 * rank, rank, 0, p);
+    leading(c, at + 3 * rank, rank, 1, d);
+  }
+  // Windows of 2 x 2 or of 2 side by side, without borders: the common case has kernels of its own.
+  bool pairs(const Planes& in, const Planes& out) const {
+    auto tiled = [&](int i, int64_t n) {
+      return k[i] == n && s[i] == n && p[i] == 0 && (n == 1 || d[i] == 1) && out.n[i] * n <= in.n[i];
+    };
+    return tiled(0, 1) && tiled(2, 2) && (tiled(1, 2) || tiled(1, 1));
+  }
 };
 
 // Windows in runs over the plane. A NaN wins over what came before; of equals the first stays.
@@ -123,9 +101,113 @@ struct MaxPool {
       windows.gather(reinterpret_cast<const float*>(place), reinterpret_cast<float*>(where));
     } else {
       for (int64_t k = 0; k < windows.out[0] * windows.out[1] * windows.out[2]; ++k) {
-        const int64_t px = k % windows.out[2], py = k / windows.out[2] % windows.out[1], pz = k / (windows.out[2] * windows.out[1]);
+        const int64_t px = k % windows.out[2], py = k / windows.out[2] % windows.out[1];
+        const int64_t pz = k / (windows.out[2] * windows.out[1]);
         where[k] = static_cast<int32_t>(place[(pz * windows.q[1] + py) * windows.q[2] + px]);
       }
+    }
+  }
+};
+
+// Two rows (or one) of pairs of float32, straight from the image: even and odd columns are shuffled apart and compared.
+struct PairPool : Sixteen<float> {
+  typedef vec V;
+  typedef int32_t Place __attribute__((vector_size(kLanes * sizeof(int32_t))));
+  const Planes &in, &out;
+  const int64_t lines;                        // rows of a window
+
+  PairPool(const Planes& wide, const Planes& narrow, const MaxWindow& w) : in(wide), out(narrow), lines(w.k[1]) {}
+
+  static Place corners(int64_t at) {
+    Place p;
+    for (int k = 0; k < kLanes; ++k) p[k] = static_cast<int32_t>(2 * k);
+    return p + static_cast<int32_t>(at);
+  }
+  // A NaN wins over what came before; of equals the first stays.
+  static void better(V& best, Place& place, const V& v, const Place& at) {
+    const Place take = (v > best) | (v != v);
+    best = take ? v : best;
+    place = take ? at : place;
+  }
+  template <int LINES>
+  static void row(const float* s, int64_t at, int64_t W, int64_t n, const float* end, float* y, int32_t* where,
+                  const float* y_end) {
+    for (int64_t i = 0; i < n; i += kLanes) {
+      V a = {}, b = {}, even, odd, best;
+      Place place = corners(at + 2 * i), first = place;
+      for (int k = 0; k < LINES; ++k) {
+        load_row(a, s + k * W + 2 * i, 2 * (n - i), end);
+        load_row(b, s + k * W + 2 * i + kLanes, 2 * (n - i) - kLanes, end);
+        pairs(a, b, even, odd);
+        const auto by = static_cast<int32_t>(k * W);
+        if (k == 0) best = even;
+        else better(best, place, even, first + by);
+        better(best, place, odd, first + (by + 1));
+      }
+      store_row(y + i, best, n - i, y_end);
+      if (y + i + kLanes <= y_end) Sixteen<int32_t>::store(where + i, place);
+      else for (int64_t k = i; k < n; ++k) where[k] = place[k - i];
+    }
+  }
+  // `end`, `y_end`: of the planes that this thread reads and writes.
+  void plane(const float* s, const float* end, float* y, int32_t* where, const float* y_end) const {
+    const int64_t W = in.n[2], n = out.n[2];
+    for (int64_t z = 0; z < out.n[0]; ++z)
+      for (int64_t o = 0; o < out.n[1]; ++o, y += n, where += n) {
+        const int64_t at = (z * in.n[1] + o * lines) * W;
+        if (lines == 2) row<2>(s + at, at, W, n, end, y, where, y_end);
+        else row<1>(s + at, at, W, n, end, y, where, y_end);
+      }
+  }
+  // The way back, every element written once: g where the place is its own.
+  template <int LINES>
+  static void row_back(const float* g, const int32_t* where, int64_t at, int64_t W, int64_t n, const float* g_end, float* s,
+                       const float* end) {
+    auto block = [&](int64_t i, auto whole) {
+      V v, low, high;
+      Place place = {};
+      if constexpr (whole) {
+        load(v, g + i);
+        Sixteen<int32_t>::load(place, where + i);
+      } else {
+        load(v, g + i, n - i, 0);
+        for (int64_t j = i; j < n; ++j) place[j - i] = where[j];
+      }
+      place -= corners(at + 2 * i);
+      for (int k = 0; k < LINES; ++k) {
+        const auto first = static_cast<int32_t>(k * W);
+        zip(place == first ? v : V{}, place == first + 1 ? v : V{}, low, high);
+        float* to = s + k * W + 2 * i;
+        if constexpr (whole) {
+          store(to, low);
+          store(to + kLanes, high);
+        } else {
+          store(to, low, std::min<int64_t>(kLanes, 2 * (n - i)));
+          if (2 * (n - i) > kLanes) store(to + kLanes, high, 2 * (n - i) - kLanes);
+        }
+      }
+    };
+    // A row of less than a vector may run over into the next one, which is written later.
+    if (n < kLanes && g + kLanes <= g_end && s + (LINES - 1) * W + 2 * kLanes <= end) {
+      block(0, std::true_type{});
+    } else {
+      int64_t i = 0;
+      for (; i + kLanes <= n; i += kLanes) block(i, std::true_type{});
+      if (i < n) block(i, std::false_type{});
+    }
+    for (int k = 0; k < LINES; ++k)
+      for (int64_t i = 2 * n; i < W; ++i) s[k * W + i] = 0;
+  }
+  void plane_back(const float* g, const int32_t* where, const float* g_end, float* s, const float* end) const {
+    const int64_t W = in.n[2], n = out.n[2], H = in.n[1];
+    for (int64_t z = 0; z < in.n[0]; ++z, s += H * W) {
+      for (int64_t o = 0; o < out.n[1]; ++o, g += n, where += n) {
+        const int64_t at = (z * H + o * lines) * W;
+        if (lines == 2) row_back<2>(g, where, at, W, n, g_end, s + o * lines * W, end);
+        else row_back<1>(g, where, at, W, n, g_end, s + o * lines * W, end);
+      }
+      const int64_t done = out.n[1] * lines * W;
+      std::memset(s + done, 0, static_cast<size_t>(H * W - done) * sizeof(float));
     }
   }
 };
@@ -146,47 +228,34 @@ void max_pool_infer(const Call& c, Meta* m) {
 void max_pool_run(const Call& c) {
   const int rank = static_cast<int>(c.inum(0));
   const Planes in(*c.in[0], rank), out(*c.out[0], rank);
-  MaxWindow w;
-  leading(c, 1 + rank, rank, 1, w.k);
-  leading(c, 1 + 2 * rank, rank, 1, w.s);
-  leading(c, 1 + 3 * rank, rank, 0, w.p);
-  leading(c, 1 + 4 * rank, rank, 1, w.d);
+  const MaxWindow w(c, 1 + rank, rank);
   floating(c.in[0]->dtype, "max_pool", [&](auto z) {
     using T = decltype(z);
     if (out.count * out.size == 0) return;
     bool whole = out.size == 1;
     for (int d = 0; d < 3; ++d) whole &= w.k[d] == in.n[d] && w.p[d] == 0;
     if (whole && in.size > 1) return one_window<T>(c, in.count, in.size);
+    const T* x = c.in[0]->ptr<T>();
+    T* y = c.out[0]->ptr<T>();
+    int32_t* where = c.out[1]->ptr<int32_t>();
+    if constexpr (sizeof(T) == 4) if (w.pairs(in, out)) {
+      const PairPool pool(in, out, w);
+      return for_plane_groups(out.count, in.size, [&](int64_t first, int64_t end) {
+        for (int64_t i = first; i < end; ++i)
+          pool.plane(x + i * in.size, x + in.count * in.size, y + i * out.size, where + i * out.size, y + end * out.size);
+      });
+    }
     const MaxPool<T> pool(in, out, w);
     const int64_t per = std::max<int64_t>(1, kPlaneWork / (in.size + out.size * pool.count));
     parallel_for((out.count + per - 1) / per, [&](int64_t job) {
       Scratch<T> copy(pool.windows.storage()), best(pool.run + pool.L);
       Scratch<Lanes<T>> place(pool.run + pool.L);
       for (int64_t i = job * per; i < std::min(out.count, (job + 1) * per); ++i)
-        pool.plane(c.in[0]->ptr<T>() + i * in.size, copy, best, place, c.out[0]->ptr<T>() + i * out.size,
-                   c.out[1]->ptr<int32_t>() + i * out.size);
+        pool.plane(x + i * in.size, copy, best, place, y + i * out.size, where + i * out.size);
     });
   });
 }
 RL_KERNEL(max_pool, 2, max_pool_infer, max_pool_run)
-
-// The windows of adaptive pooling.
-int64_t adaptive_start(int64_t o, int64_t in, int64_t out) { return o * in / out; }
-int64_t adaptive_end(int64_t o, int64_t in, int64_t out) { return ((o + 1) * in + out - 1) / out; }
-
-// The windows along one dimension: range inside the input, and the length that counts for the mean.
-struct Ranges {
-  Scratch<int64_t> lo, hi, count;
-  explicit Ranges(int64_t n) : lo(n), hi(n), count(n) {}
-
-  void adaptive(int64_t in, int64_t out) {
-    for (int64_t o = 0; o < out; ++o) {
-      lo[o] = adaptive_start(o, in, out);
-      hi[o] = adaptive_end(o, in, out);
-      count[o] = hi[o] - lo[o];
-    }
-  }
-};
 
 // adaptive_max_pool(x; rank, size) -> values, places
 void adaptive_max_pool_run(const Call& c) {
@@ -280,6 +349,7 @@ void fractional_max_pool_run(const Call& c) {
 RL_KERNEL(fractional_max_pool, 2, max_pool_infer, fractional_max_pool_run)
 
 // plane_scatter(g, places; rank, size, assign): zeros, plus g at its places (assign: the last one stays; places are checked).
+// plane_scatter(g, places; rank, size, 0, kernel, stride, pad, dilation): places as max_pool found them.
 void plane_scatter_infer(const Call& c, Meta* m) { infer_size(c, 1, m); }
 
 template <class T, class I>
@@ -314,7 +384,24 @@ void scatter_planes(const Call& c, int rank) {
   });
 }
 
+// False unless the windows are pairs.
+bool pairs_back(const Call& c, int rank) {
+  if (c.nnum == 2 + rank || c.out[0]->dtype != DType::f32 || c.in[1]->dtype != DType::i32) return false;
+  const Planes in(*c.out[0], rank), out(*c.in[0], rank);
+  const MaxWindow w(c, 2 + rank, rank);
+  if (!w.pairs(in, out) || out.n[2] < 6) return false;     // of short rows a scatter is as fast
+  const PairPool pool(in, out, w);
+  const float *g = c.in[0]->ptr<float>(), *g_end = g + out.count * out.size;
+  float* x = c.out[0]->ptr<float>();
+  for_plane_groups(out.count, in.size, [&](int64_t first, int64_t end) {
+    for (int64_t i = first; i < end; ++i)
+      pool.plane_back(g + i * out.size, c.in[1]->ptr<int32_t>() + i * out.size, g_end, x + i * in.size, x + end * in.size);
+  });
+  return true;
+}
+
 void plane_scatter_run(const Call& c) {
+  if (pairs_back(c, static_cast<int>(c.inum(0)))) return;
   floating(c.out[0]->dtype, "max_pool_backward", [&](auto z) {
     using T = decltype(z);
     if (c.in[1]->dtype == DType::i32) scatter_planes<T, int32_t>(c, static_cast<int>(c.inum(0)));
@@ -348,146 +435,6 @@ void plane_gather_run(const Call& c) {
   });
 }
 RL_KERNEL(plane_gather, 1, plane_gather_infer, plane_gather_run)
-
-// ---- means ----------------------------------------------------------------------------------------------------
-
-// Numbers: rank, size, adaptive, kernel, stride, pad, count_include_pad, divisor (0: none). `n`: the input's sizes.
-void fill_ranges(const Call& c, int rank, int d, int64_t in, int64_t out, Ranges& r) {
-  const int at = 2 + rank, k = d - (3 - rank);
-  const bool adaptive = c.inum(1 + rank);
-  const bool include = !adaptive && c.inum(at + 3 * rank);
-  const int64_t size = adaptive || k < 0 ? 1 : c.inum(at + k), stride = adaptive || k < 0 ? 1 : c.inum(at + rank + k);
-  const int64_t pad = adaptive || k < 0 ? 0 : c.inum(at + 2 * rank + k);
-  if (adaptive) return r.adaptive(in, out);
-  for (int64_t o = 0; o < out; ++o) {
-    const int64_t start = o * stride - pad, end = std::min(start + size, in + pad);
-    r.lo[o] = std::max<int64_t>(start, 0);
-    r.hi[o] = std::max(r.lo[o], std::min(end, in));
-    r.count[o] = include ? end - start : r.hi[o] - r.lo[o];
-  }
-}
-
-template <class T>
-T sum_of(const T* s, int64_t n) {
-  constexpr int64_t L = Simd<T>::lanes;
-  typename Simd<T>::vec a = {}, b = {};
-  int64_t i = 0;
-  for (; i + 2 * L <= n; i += 2 * L) {
-    a += Simd<T>::load(s + i);
-    b += Simd<T>::load(s + i + L);
-  }
-  a += b;
-  T sum = 0;
-  for (; i < n; ++i) sum += s[i];
-  for (int64_t l = 0; l < L; ++l) sum += a[l];
-  return sum;
-}
-
-struct Means {
-  const Call& c;
-  int rank;
-  Planes in, out;                             // of x and of y
-  Ranges z, y, x;
-  int64_t divisor, pair;                      // pair: windows of 2, stride 2, along x
-  bool whole;                                 // one window, the plane
-
-  Means(const Call& call, const Array& wide, const Array& narrow)
-      : c(call), rank(static_cast<int>(call.inum(0))), in(wide, rank), out(narrow, rank), z(out.n[0]), y(out.n[1]), x(out.n[2]) {
-    fill_ranges(c, rank, 0, in.n[0], out.n[0], z);
-    fill_ranges(c, rank, 1, in.n[1], out.n[1], y);
-    fill_ranges(c, rank, 2, in.n[2], out.n[2], x);
-    divisor = c.inum(1 + rank) ? 0 : c.inum(3 + 4 * rank);
-    whole = out.size == 1 && (z.hi[0] - z.lo[0]) * (y.hi[0] - y.lo[0]) * (x.hi[0] - x.lo[0]) == in.size;
-    pair = 1;
-    for (int64_t i = 0; i < out.n[2]; ++i) pair &= x.lo[i] == 2 * i && x.hi[i] == 2 * i + 2;
-  }
-
-  template <class T>
-  T count(int64_t oz, int64_t oy, int64_t ox) const {
-    return static_cast<T>(divisor ? divisor : z.count[oz] * y.count[oy] * x.count[ox]);
-  }
-
-  // Rows are added up first, then runs along the sum.
-  template <class T>
-  void forward(const T* s, T* o, T* row) const {
-    const int64_t W = in.n[2];
-    if (whole) {
-      o[0] = sum_of(s, in.size) / count<T>(0, 0, 0);
-      return;
-    }
-    for (int64_t oz = 0; oz < out.n[0]; ++oz)
-      for (int64_t oy = 0; oy < out.n[1]; ++oy, o += out.n[2]) {
-        for (int64_t i = 0; i < W; ++i) row[i] = T(0);
-        for (int64_t iz = z.lo[oz]; iz < z.hi[oz]; ++iz)
-          for (int64_t iy = y.lo[oy]; iy < y.hi[oy]; ++iy) {
-            const T* line = s + (iz * in.n[1] + iy) * W;
-            for (int64_t i = 0; i < W; ++i) row[i] += line[i];
-          }
-        if (pair) {
-          for (int64_t i = 0; i < out.n[2]; ++i) o[i] = row[2 * i] + row[2 * i + 1];
-        } else {
-          for (int64_t i = 0; i < out.n[2]; ++i) {
-            T sum = 0;
-            for (int64_t k = x.lo[i]; k < x.hi[i]; ++k) sum += row[k];
-            o[i] = sum;
-          }
-        }
-        for (int64_t i = 0; i < out.n[2]; ++i) o[i] /= count<T>(oz, oy, i);
-      }
-  }
-
-  template <class T>
-  void backward(const T* g, T* s, T* row) const {
-    const int64_t W = in.n[2];
-    std::memset(s, 0, static_cast<size_t>(in.size) * sizeof(T));
-    for (int64_t oz = 0; oz < out.n[0]; ++oz)
-      for (int64_t oy = 0; oy < out.n[1]; ++oy, g += out.n[2]) {
-        for (int64_t i = 0; i < W; ++i) row[i] = T(0);
-        for (int64_t i = 0; i < out.n[2]; ++i) {
-          const T v = g[i] / count<T>(oz, oy, i);
-          for (int64_t k = x.lo[i]; k < x.hi[i]; ++k) row[k] += v;
-        }
-        for (int64_t iz = z.lo[oz]; iz < z.hi[oz]; ++iz)
-          for (int64_t iy = y.lo[oy]; iy < y.hi[oy]; ++iy) {
-            T* line = s + (iz * in.n[1] + iy) * W;
-            for (int64_t i = 0; i < W; ++i) line[i] += row[i];
-          }
-      }
-  }
-};
-
-// mean_pool(x; rank, size, adaptive, kernel, stride, pad, include, divisor)
-void mean_pool_infer(const Call& c, Meta* m) { infer_size(c, 1, m); }
-
-void mean_pool_run(const Call& c) {
-  const Means p(c, *c.in[0], *c.out[0]);
-  floating(c.out[0]->dtype, "avg_pool2d", [&](auto z) {
-    using T = decltype(z);
-    for_planes(p.out.count, p.in.size, [&](int64_t i) {
-      Scratch<T> row(p.in.n[2]);
-      p.forward<T>(c.in[0]->ptr<T>() + i * p.in.size, c.out[0]->ptr<T>() + i * p.out.size, row);
-    });
-  });
-}
-RL_KERNEL(mean_pool, 1, mean_pool_infer, mean_pool_run)
-
-// mean_pool_backward(g; the same numbers, then the input's size)
-void mean_pool_backward_infer(const Call& c, Meta* m) {
-  const int rank = static_cast<int>(c.inum(0));
-  infer_size(c, c.nnum - rank, m);
-}
-
-void mean_pool_backward_run(const Call& c) {
-  const Means p(c, *c.out[0], *c.in[0]);
-  floating(c.out[0]->dtype, "avg_pool2d", [&](auto z) {
-    using T = decltype(z);
-    for_planes(p.out.count, p.in.size, [&](int64_t i) {
-      Scratch<T> row(p.in.n[2]);
-      p.backward<T>(c.in[0]->ptr<T>() + i * p.out.size, c.out[0]->ptr<T>() + i * p.in.size, row);
-    });
-  });
-}
-RL_KERNEL(mean_pool_backward, 1, mean_pool_backward_infer, mean_pool_backward_run)
 
 }  // namespace
 }  // namespace rl
