@@ -11,6 +11,7 @@ from ..autograd.grad_mode import no_grad
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig
+from ._values import CLASS, check_index
 from .creation import tensor, zeros
 from .sparse import SparseTensor
 
@@ -198,14 +199,13 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         return zeros((*a.shape, num_classes), dtype=int64)
-    low, high = int(tensor.min()), int(tensor.max())
-    if low < 0:
-        raise RuntimeError("Class values must be non-negative.")
     if num_classes == -1:
-        num_classes = high + 1
+        check_index(tensor, CLASS, 2**63 - 1)
+        num_classes = int(tensor.max()) + 1
     elif num_classes < 1:
+        check_index(tensor, CLASS, 2**63 - 1)
         raise RuntimeError("num_classes should be positive")
-    elif high >= num_classes:
-        raise RuntimeError("Class values must be smaller than num_classes.")
+    else:
+        check_index(tensor, CLASS, num_classes)
     out = zeros((*a.shape, num_classes), dtype=int64)
     return out.scatter_(check.dim(-1, out.ndim), tensor.unsqueeze(-1), 1)

@@ -10,6 +10,7 @@ from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import method, tensor_method, write_out
+from ._values import COPIED, POSITION, TAKEN, check_index
 from .creation import tensor
 from .pointwise import _where
 from .shape import _expand, broadcast_shapes
@@ -66,16 +67,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     d = check.dim(dim, a.ndim)
     index = index.long().reshape(-1)
-    _check_positions(index, a.shape[d] if a.ndim else 1, "index out of range in self")
+    check_index(index, POSITION, a.shape[d] if a.ndim else 1)
     if a.ndim == 0:
         return _index(input.reshape(1), index, before=0, order=None).reshape(())
     return _index(input, index.contiguous(), before=d, order=None)
-
-
-def _check_positions(index, size, message):
-    a = index._a
-    if a.numel and (K.amin(a, (1 << a.ndim) - 1, 0).item() < 0 or K.amax(a, (1 << a.ndim) - 1, 0).item() >= size):
-        raise IndexError(message)
 
 
 def _like_source(self, dim, index, source, who):
@@ -105,7 +100,7 @@ def _index_add_args(self, dim, index, source, alpha):
         raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got "
                            f"self.shape = {list(a.shape)} source.shape = {list(s.shape)}")  # fmt: skip
     index = index.long().reshape(-1).contiguous()
-    _check_positions(index, a.shape[d] if a.ndim else 1, "index out of range in self")
+    check_index(index, POSITION, a.shape[d] if a.ndim else 1)
     return index, source if alpha == 1 else source * alpha, d
 
 
@@ -163,9 +158,7 @@ def _index_copy_args(self, dim, index, source):
                 f"index_copy_(): Number of indices ({n}) should be equal to source.size(dim) ({s.shape[d]})"
             )
     index = index.reshape(-1).contiguous()
-    size = self._a.shape[d] if self._a.ndim else 1
-    _check_positions(index, size, "index_copy_(): index is out of bounds for dimension "
-                     f"{d} with size {size}")  # fmt: skip
+    check_index(index, COPIED, self._a.shape[d] if self._a.ndim else 1, d)
     if s.ndim != self._a.ndim and self._a.ndim:
         source = source.reshape((1,) * self._a.ndim)
     return index, source, d
@@ -251,12 +244,9 @@ def _flat_positions(index, n):
     a = index._a
     if a.dtype is not _dtypes.int64:
         raise RuntimeError("take(): Expected a long tensor for index, but got " + a.dtype.scalar_name)
-    if a.numel:
-        low, high = (getattr(K, name)(a, (1 << a.ndim) - 1, 0).item() for name in ("amin", "amax"))
-        if low < -n or high >= n:
-            worst = high if high >= n else low
-            raise IndexError(f"out of range: tried to access index {worst} on a tensor of {n} elements.")
-    return index.contiguous()
+    index = index.contiguous()
+    check_index(index, TAKEN, n)
+    return index
 
 
 @method(out=True)
