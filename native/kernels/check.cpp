@@ -35,7 +35,8 @@ void check_index_run(const Call& c) {
   switch (rule) {
     case kPosition: throw std::out_of_range("index out of range in self");
     case kCopied:
-      throw std::out_of_range("index_copy_(): index is out of bounds for dimension " + std::to_string(c.inum(2)) + " with size " + n);
+      throw std::out_of_range("index_copy_(): index is out of bounds for dimension " + std::to_string(c.inum(2)) +
+                              " with size " + n);
     case kTaken:
       throw std::out_of_range("out of range: tried to access index " + std::to_string(above ? seen.high : seen.low) +
                               " on a tensor of " + n + " elements.");
@@ -58,7 +59,8 @@ void check_floats_run(const Call& c) {
       case kQuantiles:
       case kNanQuantiles:
         if (!negative && !(seen.high > T(1))) return;
-        throw std::runtime_error(std::string(c.inum(0) == kQuantiles ? "quantile" : "nanquantile") + "() q values must be in the range [0, 1]");
+        throw std::runtime_error(std::string(c.inum(0) == kQuantiles ? "quantile" : "nanquantile") +
+                                 "() q values must be in the range [0, 1]");
       case kDeviations:
         if (negative || seen.nan) throw std::runtime_error("normal expects all elements of std >= 0.0");
         return;

@@ -7,6 +7,7 @@ it so with `refuse`; code that hands memory to kernels past the ops (running sta
 from __future__ import annotations
 
 import threading
+import weakref
 
 __all__ = ["Watch", "LOCK", "watching", "start", "stop", "refuse", "note", "note_array", "note_alias", "note_grad"]
 
@@ -18,7 +19,8 @@ class Watch:
 
     def __init__(self, recorder):
         self.recorder = recorder
-        self.modules, self.optimizers, self.arrays, self.asked = {}, {}, [], {}
+        self.modules = weakref.WeakValueDictionary()  # one that the function makes for itself is nobody's afterwards
+        self.optimizers, self.arrays, self.asked = {}, [], {}
         self.thread = threading.get_ident()
 
     def module(self, module):

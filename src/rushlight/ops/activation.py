@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from .. import _check as check
-from .._dtypes import float64
 from .._kernels import K
 from ..autograd.autocast import lower_precision
 from ..autograd.inplace import apply_inplace
@@ -14,6 +13,7 @@ from ..autograd.tensor import Tensor
 from ._declare import contig, method
 from .creation import empty, ones_like, zeros_like
 from .pointwise import where
+from .random_fill import _state
 
 __all__ = [
     "leaky_relu", "leaky_relu_", "elu", "elu_", "selu", "selu_", "celu", "celu_", "gelu", "silu", "mish", "softplus",
@@ -355,14 +355,11 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
         label = "rrelu_with_noise_out_cpu" if training else "leaky_relu_cpu"
         raise NotImplementedError(f"\"{label}\" not implemented for '{input._a.dtype.scalar_name}'")
     values = input.detach()
-    below = values <= 0
-    noise = ones_like(values)
     if training:
-        # One double per element that is not positive, in order.
-        draws = empty(int(below.sum()), dtype=float64).uniform_(lower, upper)
-        noise[below] = draws.to(input._a.dtype)
+        noise = empty(input._a.shape, dtype=input._a.dtype)
+        K.random_rrelu_into(noise._a, _state(None), contig(values._a), float(lower), float(upper))
     else:
-        noise = where(below, (lower + upper) / 2, noise)
+        noise = where(values <= 0, (lower + upper) / 2, ones_like(values))
     return apply_inplace(_rrelu, input, noise) if inplace else _rrelu(input, noise)
 
 

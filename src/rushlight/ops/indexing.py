@@ -9,10 +9,11 @@ from ..autograd.autocast import widest
 from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
-from ._declare import method, tensor_method, write_out
+from ._declare import contig, method, tensor_method, write_out
 from ._values import COPIED, POSITION, TAKEN, check_index
 from .creation import tensor
 from .pointwise import _where
+from .scatter import _copied
 from .shape import _expand, broadcast_shapes
 from .subscript import _index, _index_put, nonzero_array, plan
 from .subscript import put as put_indexed
@@ -345,6 +346,27 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     return _index(x, *indices, before=before, order=order)
 
 
+@op
+def _masked_scatter(x, source, mask, /):
+    out = _copied(x)
+    K.masked_scatter_into(out, mask, contig(source))
+    return out
+
+
+@op(name="masked_scatter_backward")
+def _masked_gather(g, mask, /, *, shape):
+    out = _native.empty(shape, g.dtype.code)
+    K.masked_gather_into(out, mask, g)
+    return out
+
+
+_masked_scatter.vjp(
+    x=lambda g, mask: _where(mask, 0.0, g),
+    source=lambda g, mask, source_shape: _masked_gather(g, mask, shape=source_shape),
+)
+_masked_gather.vjp(g=lambda v, mask, g_shape: _masked_scatter(v.new_zeros(g_shape), v, mask))
+
+
 def _masked_scatter_(self, mask, source):
     """Writes the elements of `source`, in order, to the places where the mask is True. In place; returns self."""
     if mask._a.dtype is not _dtypes.bool_:
@@ -354,12 +376,9 @@ def _masked_scatter_(self, mask, source):
                            f"and {source._a.dtype.scalar_name}")  # fmt: skip
     if mask._a.shape != self._a.shape:
         mask = mask.expand(self._a.shape)
-    n = K.nonzero_count(mask._a).item()
-    if n > source._a.numel:
-        raise RuntimeError("Number of elements of source < number of ones in mask")
-    target = self.view(1) if self._a.ndim == 0 else self
-    put_at(target, [mask.reshape(target._a.shape)], source.reshape(-1)[:n], False)
-    return self
+    return apply_inplace(
+        _masked_scatter, self, source, mask, into=lambda out, x, v, m: K.masked_scatter_into(out, m, contig(v))
+    )
 
 
 tensor_method("masked_scatter_", _masked_scatter_)

@@ -356,14 +356,14 @@ def _setitem(self, index, value):
 
 def _only_mask(x, found):
     """The mask that alone takes part in an index, ready to be broadcast against `x`; else None."""
-    at = [k for k, item in enumerate(found) if item is not None]
-    if len(at) != 1 or found[at[0]]._a.dtype is not _dtypes.bool_:
+    at = 0
+    while found[at] is None:
+        at += 1
+    mask, shape = found[at], x._a.shape
+    end = at + mask._a.ndim
+    if at != len(found) - 1 or mask._a.dtype is not _dtypes.bool_ or mask._a.shape != shape[at:end]:
         return None
-    mask, shape = found[at[0]], x._a.shape
-    end = at[0] + mask._a.ndim
-    if mask._a.shape != shape[at[0] : end]:
-        return None
-    return mask.reshape((*mask._a.shape, *(1,) * (len(shape) - end))) if end < len(shape) else mask
+    return mask if end == len(shape) else mask.reshape((*mask._a.shape, *(1,) * (len(shape) - end)))
 
 
 def put(x, found, value, accumulate):
