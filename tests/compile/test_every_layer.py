@@ -43,6 +43,8 @@ CASES = [
     *map(_rnn, test_rnn.LAYERS),
     case("RNNCell(3, 4)", (2, 3)), case("LSTMCell(3, 4)", (2, 3)), case("GRUCell(3, 4)", (2, 3)),
     *[case(f"MaxUnpool{n}d(2)", inputs=lambda r, n=n: (r(1, 2, *(2,) * n), r.fixed(_places(n)))) for n in (1, 2, 3)],
+    case("CTCLoss(zero_infinity=True)",
+         inputs=lambda r: (r(6, 2, 5), r.integers(1, 5, 2, 3), r.integers(3, 7, 2), r.integers(1, 4, 2))),
     case("LinearCrossEntropyLoss(4, 3)", inputs=lambda r: (r(5, 4), r.integers(0, 3, 5))),
     case("AdaptiveLogSoftmaxWithLoss(4, 12, [3, 6])", inputs=lambda r: (r(5, 4), r.integers(0, 12, 5))),
     case("SyncBatchNorm(3)", (4, 3)), case("DataParallel(nn.Linear(3, 2))", (4, 3)),

@@ -117,7 +117,7 @@ def _embedding_bag(w, index, offsets, weights, /, *, mode, bags, length, padding
     return K.embedding_bag(contig(w), contig(index), offsets, weights, mode, bags, length, padding)  # see there
 
 
-@op(name="bag_of_backward", differentiable=False)  # for the gradients only
+@op(differentiable=False)
 def _bag_of(index, offsets, /, *, bags, length):
     return K.bag_of(contig(index), None if offsets is None else contig(offsets), bags, length)
 

@@ -138,10 +138,8 @@ def _prod_backward(g, x, out, /, *, dim):
 def _(g, x, out, *, dim, keepdim):
     if not _native.is_grad_enabled():
         return _prod_backward(g, x, out, dim=dim)
+    # No division, for there may be zeros: the product of everything before an element and of everything after it.
     shape = x._a.shape
-    if not K.nonzero_count((x == 0)._a).item():
-        return _restore(g * out, shape, dim, keepdim) / x
-    # With zeros: the product of everything before an element and of everything after it.
     flat = x.reshape(-1) if dim is None else x.transpose(dim, -1)
     n, dims = flat._a.shape[-1], flat._a.ndim - 1
     ones = flat.new_ones((*flat._a.shape[:-1], 1))
