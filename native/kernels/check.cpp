@@ -1,5 +1,7 @@
 // Checks of values that come from data: indices, probabilities, variances. They write nothing and throw what PyTorch throws.
 // A check is a call like any other, so that a compiled step can be recorded, and is checked again whenever it is repeated.
+#include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <string>
 
@@ -45,8 +47,19 @@ void check_index_run(const Call& c) {
   }
 }
 
-// check_floats(x contiguous; rule)
-enum FloatRule { kQuantiles, kNanQuantiles, kDeviations, kVariances, kWeights, kSums, kNoZeros };
+// check_floats(x contiguous; rule, number for the message)
+enum FloatRule { kQuantiles, kNanQuantiles, kDeviations, kVariances, kWeights, kSums, kNoZeros, kFinite };
+
+// A float as Python writes it.
+std::string written(double x) {
+  char text[32];
+  for (int digits = 1; digits <= 17; ++digits) {
+    std::snprintf(text, sizeof text, "%.*g", digits, x);
+    if (std::strtod(text, nullptr) == x) break;
+  }
+  const std::string s = text;
+  return s.find_first_of(".ein") == std::string::npos ? s + ".0" : s;
+}
 
 void check_floats_run(const Call& c) {
   const Array& x = *c.in[0];
@@ -74,8 +87,14 @@ void check_floats_run(const Call& c) {
       case kSums:                             // of what is not negative
         if (seen.low == T(0)) throw std::runtime_error("invalid multinomial distribution (sum of probabilities <= 0)");
         return;
-      default:                                // how many zeros
+      case kNoZeros:                          // how many there are
         if (seen.high > T(0)) throw NotImplemented("scatter_reduce(): the gradient of prod with zeros is not implemented");
+        return;
+      default:
+        if (!infinite && !seen.nan) return;
+        throw std::runtime_error("The total norm of order " + written(c.fnum(1)) + " for gradients from `parameters` is non-finite, "
+                                 "so it cannot be clipped. To disable this error and scale the gradients by the non-finite norm "
+                                 "anyway, set `error_if_nonfinite=False`");
     }
   });
 }

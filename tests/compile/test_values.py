@@ -56,9 +56,12 @@ CHECKS = {  # step of one tensor of indices or values; a good one, a bad one
     "multinomial": (lambda p: torch.multinomial(p, 1), [1.0, 0.0], [1.0, math.inf]),
     "multinomial's sum": (lambda p: torch.multinomial(p, 1), [1.0, 0.0], [0.0, 0.0]),
     "gaussian_nll_loss": (lambda v: F.gaussian_nll_loss(X[0, :2], X[1, :2], v), [1.0, 2.0], [1.0, -1.0]),
+    "repeat_interleave": (lambda n: X[:2].repeat_interleave(n, 0, output_size=3), [1, 2], [2, 2]),
+    "repeat_interleave's sign": (lambda n: X[:2].repeat_interleave(n, 0, output_size=3), [1, 2], [4, -1]),
     "ctc_loss": (lambda n: F.ctc_loss(X.unsqueeze(1).log_softmax(2), torch.tensor([[1, 2]]), n[:1], n[1:]), [4, 2], [5, 2]),
     "ctc_loss's targets": (lambda n: F.ctc_loss(X.unsqueeze(1).log_softmax(2), torch.tensor([1, 2]), n[:1], n[1:]), [4, 2], [4, 1]),
     "masked_scatter": (lambda n: X.masked_scatter(torch.arange(4) < n[0], torch.ones(4)), [1, 0], [2, 0]),
+    "get_total_norm": (lambda g: nn.utils.get_total_norm([g], 3.0, error_if_nonfinite=True), [1.0, 2.0], [1.0, math.nan]),
     "histc": (lambda x: torch.histc(x, 4), [1.0, 2.0], [1.0, math.nan]),
 }
 

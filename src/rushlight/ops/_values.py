@@ -13,11 +13,11 @@ from ._declare import contig
 
 __all__ = [
     "check_index", "check_floats", "may_read", "POSITION", "COPIED", "TAKEN", "CLASS",
-    "QUANTILES", "NANQUANTILES", "DEVIATIONS", "VARIANCES", "WEIGHTS", "SUMS", "NO_ZEROS",
+    "QUANTILES", "NANQUANTILES", "DEVIATIONS", "VARIANCES", "WEIGHTS", "SUMS", "NO_ZEROS", "FINITE",
 ]  # fmt: skip
 
 POSITION, COPIED, TAKEN, CLASS = range(4)
-QUANTILES, NANQUANTILES, DEVIATIONS, VARIANCES, WEIGHTS, SUMS, NO_ZEROS = range(7)
+QUANTILES, NANQUANTILES, DEVIATIONS, VARIANCES, WEIGHTS, SUMS, NO_ZEROS, FINITE = range(8)
 
 
 def check_index(index, rule, size, dim=0) -> None:
@@ -25,9 +25,9 @@ def check_index(index, rule, size, dim=0) -> None:
     K.check_index(contig(index._a), rule, size, dim)
 
 
-def check_floats(x, rule) -> None:
-    """Raises what the rule says if an element of `x` breaks it."""
-    K.check_floats(contig((x if x.is_floating_point() else x.double())._a), rule)
+def check_floats(x, rule, number=0.0) -> None:
+    """Raises what the rule says if an element of `x` breaks it. `number` is for the message."""
+    K.check_floats(contig((x if x.is_floating_point() else x.double())._a), rule, number)
 
 
 def may_read() -> bool:
