@@ -32,6 +32,21 @@ class Encoder(nn.Module):
             return self.head(self.layers(self.table(x)).mean(1))
 
 
+class Bags(nn.Module):
+    """A classifier of bags of words of three kinds, a row of the table used many times."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables = nn.ModuleList([nn.EmbeddingBag(500, 48, mode=m, padding_idx=3) for m in ("sum", "mean", "max")])
+        self.head = nn.Linear(144, 5)
+
+    def forward(self, x):
+        starts = torch.arange(0, x.numel(), 37)
+        weights = self.tables[0].weight.detach()[:, 0].repeat(x.numel() // 500 + 1)[: x.numel()]
+        bags = [t(x.view(-1), starts, weights if t.mode == "sum" else None) for t in self.tables]
+        return self.head(torch.cat(bags, 1))[: x.shape[0]]
+
+
 def images(*layers):
     return lambda: (nn.Sequential(*(make() for make in layers), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.LazyLinear(5)),
                     torch.randn(24, 3, 32, 32))  # fmt: skip
@@ -53,6 +68,7 @@ NETWORKS = {
                                   lambda: nn.Conv2d(32, 32, 7, 2, 3, groups=32), lambda: nn.Conv2d(32, 64, 1), nn.GELU),
     "LSTM": tokens(lambda: Recurrent("LSTM")),
     "GRU": tokens(lambda: Recurrent("GRU")),
+    "bags": lambda: (Bags(), torch.randint(0, 500, (300, 100))),
     "transformer": tokens(Encoder),
     "transformer in bfloat16": tokens(lambda: Encoder(half=True)),
 }  # fmt: skip

@@ -138,7 +138,7 @@ const char* buffer_format(DType t) {
 
 int get_buffer(PyObject* self, Py_buffer* view, int) {
   const Array& a = *array_of(self);
-  host_access(a, "a tensor's memory was handed to NumPy or another library");
+  host_access(a, "a tensor's memory was handed to NumPy or another library", false);
   const char* format = buffer_format(a.dtype);
   if (!format) {
     PyErr_SetString(PyExc_TypeError, "Got unsupported ScalarType BFloat16");
@@ -290,11 +290,11 @@ void bind_array(nb::module_& m) {
         return wrapped(std::move(v));
       })
       .def("item", [](const Array& a) {
-        host_access(a, "a value was read from a tensor");
+        host_access(a, "a value was read from a tensor", true);
         return element(a, 0);
       })
       .def("tolist", [](const Array& a) {
-        host_access(a, "values were read from a tensor");
+        host_access(a, "values were read from a tensor", true);
         return to_list(a, 0, 0);
       });
 

@@ -86,7 +86,7 @@ struct Parsed {
     } else {
       throw nb::python_error();
     }
-    a.storage = new_storage(8);
+    a.storage = new_storage(static_cast<size_t>(item_size(a.dtype)));  // no byte more: recordings compare constants
     if (a.dtype == DType::b8) *a.ptr<bool>() = o == Py_True;
     else if (a.dtype == DType::f64) *a.ptr<double>() = PyFloat_AS_DOUBLE(o);
     else {

@@ -3,6 +3,7 @@
 
 #include <nanobind/stl/string.h>
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
@@ -15,6 +16,7 @@ Capture* g_capture = nullptr;
 
 Capture::~Capture() {
   forget();
+  settle();
   for (auto& [leaf, grad] : gradients) {
     Py_DECREF(leaf);
     Py_DECREF(grad);
@@ -35,6 +37,32 @@ void Capture::note(PyObject* tensor) {
   if (!t->array || array_of(t->array)->storage->born == recorder.id) return;
   if (!seen.insert(tensor).second) return;
   tensors.push_back(Py_NewRef(tensor));
+}
+
+void Capture::alias(PyObject* tensor, PyObject* source) {
+  if (active_recorder() != &recorder) return;
+  note(source);
+  if (array_of(as_tensor(tensor)->array)->storage->born != recorder.id && seen.insert(tensor).second)
+    aliases.push_back(Py_NewRef(tensor));
+}
+
+bool Capture::own(PyObject* tensor) const {
+  Tensor* t = as_tensor(tensor);
+  if (t->array && array_of(t->array)->storage->born == recorder.id) return true;
+  return std::find(aliases.begin(), aliases.end(), tensor) != aliases.end();
+}
+
+void Capture::settle() {
+  auto last = std::stable_partition(gradients.begin(), gradients.end(), [&](auto& g) { return !own(g.first); });
+  std::vector<std::pair<PyObject*, PyObject*>> dropped(last, gradients.end());
+  gradients.erase(last, gradients.end());
+  std::vector<PyObject*> held;
+  held.swap(aliases);
+  for (PyObject* t : held) Py_DECREF(t);
+  for (auto& [leaf, grad] : dropped) {
+    Py_DECREF(leaf);
+    Py_DECREF(grad);
+  }
 }
 
 void Capture::note_gradient(PyObject* leaf) {
@@ -255,7 +283,10 @@ void bind_programs(nb::module_& m) {
         c.recorder.replay();
       })
       .def("note", [](Capture& c, nb::handle tensor) { c.note(tensor.ptr()); })
+      .def("alias", [](Capture& c, nb::handle tensor, nb::handle source) { c.alias(tensor.ptr(), source.ptr()); })
       .def("forget", [](Capture& c) { c.forget(); })         // the tensors that were seen
+      .def("own", [](const Capture& c, nb::handle tensor) { return c.own(tensor.ptr()); })
+      .def("settle", [](Capture& c) { c.settle(); })
       .def("refuse", [](Capture& c, const char* why) { c.refuse(why); })
       .def_prop_ro("refusal", [](const Capture& c) { return c.recorder.refusal(); })
       .def_prop_ro("tensors", [](const Capture& c) {

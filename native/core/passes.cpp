@@ -42,11 +42,12 @@ void drop_dead_steps(Draft& d) {
   d.count();
 }
 
-// Calls whose inputs are constants: their results, already computed while recording, become constants too.
+// Calls whose inputs are constants: their results, already computed while recording, become constants too. A check of constants
+// has been made.
 void fold_constants(Draft& d) {
   std::vector<Step> kept;
   for (Step& s : d.steps) {
-    bool constant = pure(d, s) && s.nout > 0;
+    bool constant = pure(d, s) && !s.arrays.empty();
     for (size_t k = 0; k < s.arrays.size() && constant; ++k) {
       const Storage* a = s.arrays[k].storage;
       if (k < static_cast<size_t>(s.nout)) constant = a->nbytes <= kFoldLimit;

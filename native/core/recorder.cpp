@@ -77,9 +77,10 @@ int64_t storage_references(const Storage* s) {
   return g_recorder ? all - g_recorder->held(s) : all;
 }
 
-void host_access(const Array& a, const char* how) {
+void host_access(const Array& a, const char* how, bool copied) {
   Storage* s = a.storage;
   if (!s) return;
+  if (g_recorder && copied && s->born == g_recorder->id && !s->computed) return;
   s->host = true;
   // Memory made in this recording that no kernel has touched holds only what Python wrote itself.
   if (g_recorder && (s->born != g_recorder->id || g_recorder->held(s) > 0)) g_recorder->refuse(how);

@@ -60,7 +60,8 @@ void stop_recording();
 // References to a storage that are not an active recording's: what "nobody else holds this memory" must ask.
 int64_t storage_references(const Storage* s);
 
-// Python is about to look into the memory of `a`. Refuses the active recording if that could be a value of the step.
-void host_access(const Array& a, const char* how);
+// Python is about to look into the memory of `a`. Refuses the active recording if that could be a value of the step. Numbers
+// that are only read (`copied`) may be results of constants: those are the same in every run.
+void host_access(const Array& a, const char* how, bool copied);
 
 }  // namespace rl

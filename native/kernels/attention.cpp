@@ -5,7 +5,8 @@
 // from which a block of probabilities is computed anew. A row that may attend to nothing gives zeros.
 //
 // q (…, L, E), k (…, S, E), v (…, S, Ev) and mask (…, L, S) have the same leading dimensions and any strides. Work is cut
-// by batch and by queries, by sizes alone.
+// by batch and by queries, by sizes alone. `is_causal` (a bool, or None): read when the kernel runs; if true, the mask is the
+// causal one, and need not be looked at.
 #include <algorithm>
 #include <cmath>
 
@@ -36,9 +37,11 @@ struct Sizes {
   int64_t batches = 1, L, S, E, Ev;
   bool causal;
   double scale;
-  Sizes(const Call& c, const Array& q, const Array& k, const Array& v)
+  const Array* mask;
+  Sizes(const Call& c, const Array& q, const Array& k, const Array& v, const Array* mask_, const Array* is_causal)
       : L(q.shape[q.ndim - 2]), S(k.shape[k.ndim - 2]), E(q.shape[q.ndim - 1]), Ev(v.shape[v.ndim - 1]), causal(c.inum(0)),
-        scale(c.fnum(1)) {
+        scale(c.fnum(1)), mask(mask_) {
+    if (is_causal && *is_causal->ptr<bool>()) causal = true, mask = nullptr;
     for (int d = 0; d < q.ndim - 2; ++d) batches *= q.shape[d];
   }
   // Keys that some of the queries before `end` may see.
@@ -126,7 +129,7 @@ inline int64_t visible(const Sizes& z, int64_t i, int64_t j0, int64_t n) {
 
 // ---- forward ------------------------------------------------------------------------------------------------------------
 
-// attention(q, k, v, mask or None; causal, scale) -> out, lse. The memory of out is ordered like q's.
+// attention(q, k, v, mask or None, is_causal or None; causal, scale) -> out, lse. The memory of out is ordered like q's.
 void ordered_like(const Array& a, Meta* m) {
   int order[kMaxDims];                        // by falling stride
   for (int d = 0; d < m->ndim - 1; ++d) {
@@ -215,13 +218,13 @@ struct ForwardJob {
 template <class T>
 void attention_forward(const Call& c) {
   const Array &q = *c.in[0], &k = *c.in[1], &v = *c.in[2];
-  const Sizes z(c, q, k, v);
+  const Sizes z(c, q, k, v, c.in[3], c.in[4]);
   const int64_t chunks = (z.L + kQueries - 1) / kQueries;
   const Tiles all(z.L);
   parallel_for(z.batches * chunks, [&](int64_t job) {
     const int64_t b = job / chunks, part = job % chunks;
     const int64_t t0 = all.count * part / chunks, t1 = all.count * (part + 1) / chunks;
-    ForwardJob<T> work(z, slice<T>(k, b), slice<T>(v, b), c.in[3], b, z.seen(all.at(t1)));
+    ForwardJob<T> work(z, slice<T>(k, b), slice<T>(v, b), z.mask, b, z.seen(all.at(t1)));
     const Matrix<T> out = slice<T>(*c.out[0], b);
     for (int64_t t = t0; t < t1; ++t)
       work.run(slice<T>(q, b), all.at(t), all.height(t), const_cast<T*>(out.p) + all.at(t) * out.rs, out.rs,
@@ -231,7 +234,7 @@ void attention_forward(const Call& c) {
 
 // ---- backward -----------------------------------------------------------------------------------------------------------
 
-// attention_backward(g, q, k, v, mask or None, out, lse; causal, scale) -> dq, dk, dv
+// attention_backward(g, q, k, v, mask or None, is_causal or None, out, lse; causal, scale) -> dq, dk, dv
 void attention_backward_infer(const Call& c, Meta* m) {
   for (int i = 0; i < 3; ++i) {
     m[i].like(*c.in[1 + i]);
@@ -309,8 +312,8 @@ struct BackwardJob {
 
 template <class T>
 void attention_backward(const Call& c) {
-  const Array &g = *c.in[0], &q = *c.in[1], &k = *c.in[2], &v = *c.in[3], &out = *c.in[5];
-  const Sizes z(c, q, k, v);
+  const Array &g = *c.in[0], &q = *c.in[1], &k = *c.in[2], &v = *c.in[3], &out = *c.in[6];
+  const Sizes z(c, q, k, v, c.in[4], c.in[5]);
   // With few batches the queries are cut into parts, whose gradients of keys and values are added in order.
   const Tiles all(z.L);
   const int64_t parts = std::max<int64_t>(1, std::min((all.count + kQueryTiles - 1) / kQueryTiles, kJobs / std::max<int64_t>(1, z.batches)));
@@ -320,8 +323,8 @@ void attention_backward(const Call& c) {
     const int64_t b = job / parts, part = job % parts;
     const int64_t first = all.at(all.count * part / parts), end = all.at(all.count * (part + 1) / parts);
     const Matrix<T> dq = slice<T>(*c.out[0], b), dk = slice<T>(*c.out[1], b), dv = slice<T>(*c.out[2], b);
-    BackwardJob<T> work(z, first, end, slice<T>(q, b), slice<T>(k, b), slice<T>(v, b), slice<T>(g, b), slice<T>(out, b), c.in[4], b,
-                        c.in[6]->ptr<T>() + b * z.L);
+    BackwardJob<T> work(z, first, end, slice<T>(q, b), slice<T>(k, b), slice<T>(v, b), slice<T>(g, b), slice<T>(out, b), z.mask, b,
+                        c.in[7]->ptr<T>() + b * z.L);
     T *own = partial + job * each, *rows = const_cast<T*>(dq.p) + first * dq.rs;
     if (parts > 1) work.run(rows, dq.rs, own, z.E, own + z.S * z.E, z.Ev);
     else work.run(rows, dq.rs, const_cast<T*>(dk.p), dk.rs, const_cast<T*>(dv.p), dv.rs);

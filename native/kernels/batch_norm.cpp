@@ -191,12 +191,14 @@ void batch_norm_eval_run(const Call& c) {
 }
 RL_KERNEL(batch_norm_eval, 1, same_infer, batch_norm_eval_run)
 
-// running_stats(running, value; momentum): running <- (1 - momentum) * running + momentum * value
+// running_stats(running, value, batches or None; momentum): running <- (1 - momentum) * running + momentum * value. With the
+// number of batches so far, which is read when the kernel runs, it is the mean over all of them.
 void running_stats_run(const Call& c) {
   floating(c.out[0]->dtype, "batch_norm", [&](auto z) {
     using T = decltype(z);
     T* r = c.out[0]->ptr<T>();
-    const T *v = c.in[0]->ptr<T>(), m = static_cast<T>(c.fnum(0));
+    const double momentum = c.in[1] ? 1.0 / static_cast<double>(*c.in[1]->ptr<int64_t>()) : c.fnum(0);
+    const T *v = c.in[0]->ptr<T>(), m = static_cast<T>(momentum);
     const int64_t step = c.out[0]->ndim ? c.out[0]->strides[0] : 1;
     for (int64_t i = 0; i < c.in[0]->numel; ++i) r[i * step] = (T(1) - m) * r[i * step] + m * v[i];
   });

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
 #include "../core/kernel.h"
 
@@ -25,10 +26,47 @@ struct Sample {
   const int64_t* target;
   double log_prob(int64_t t, int64_t s) const { return p[t * step + symbol(s)]; }
   int64_t symbol(int64_t s) const { return s & 1 ? target[s >> 1] : blank; }
+  int64_t start;                             // of the target in the flattened ones
+  int64_t alphas(int64_t n, int64_t T_) const { return T_ * (2 * start + n); }  // where the sample's (frames, states) begin
   int64_t states() const { return 2 * labels + 1; }
   // A blank between two different labels may be skipped.
   bool skips(int64_t s) const { return (s & 1) && s > 1 && target[s >> 1] != target[(s >> 1) - 1]; }
 };
+
+// ctc_starts(input lengths, target lengths; T, dimensions of targets, size of their last one): where each target begins in the
+// flattened targets, and the checks of lengths
+const char kWhile[] = " (while checking arguments for ctc_loss_allocate_outputs)";
+
+[[noreturn]] void wrong_length(const char* name, const char* bound, int64_t limit, int64_t value) {
+  throw std::runtime_error(std::string("Expected ") + name + " to have value at " + bound + " " + std::to_string(limit) +
+                           ", but got value " + std::to_string(value) + kWhile);
+}
+
+[[noreturn]] void wrong_targets(const char* at_least, int64_t size, int dim, int64_t given) {
+  throw std::runtime_error(std::string("Expected tensor to have size ") + at_least + std::to_string(size) + " at dimension " +
+                           std::to_string(dim) + ", but got size " + std::to_string(given) + " for argument #2 'targets'" + kWhile);
+}
+
+void starts_infer(const Call& c, Meta* m) { m->like(*c.in[1]); }
+
+void starts_run(const Call& c) {
+  const int64_t N = c.in[1]->numel, T = c.inum(0), size = c.inum(2);
+  const int64_t *frames = c.in[0]->ptr<int64_t>(), *labels = c.in[1]->ptr<int64_t>();
+  int64_t *out = c.out[0]->ptr<int64_t>(), total = 0, longest = 0;
+  for (int64_t n = 0; n < N; ++n)
+    if (frames[n] < 0) wrong_length("input_lengths", "least", 0, frames[n]);
+  for (int64_t n = 0; n < N; ++n) {
+    if (labels[n] < 0) wrong_length("target_lengths", "least", 0, labels[n]);
+    out[n] = c.inum(1) == 1 ? total : n * size;
+    total += labels[n];
+    longest = std::max(longest, labels[n]);
+  }
+  if (c.inum(1) == 1 && total != size) wrong_targets("", total, 0, size);
+  if (c.inum(1) == 2 && longest > size) wrong_targets("at least ", longest, 1, size);
+  for (int64_t n = 0; n < N; ++n)
+    if (frames[n] > T) wrong_length("input_lengths", "most", T, frames[n]);
+}
+RL_KERNEL_ANY(ctc_starts, 1, starts_infer, starts_run)
 
 // in: log_probs (T, N, C), targets (flat), where each target starts, input lengths, target lengths.
 template <class T>
@@ -36,7 +74,7 @@ Sample<T> sample(const Array* const* in, int64_t n, int64_t blank) {
   const Array& x = *in[0];
   const int64_t C = x.shape[2];
   Sample<T> s{x.ptr<T>() + n * C, x.shape[1] * C, in[3]->ptr<int64_t>()[n], in[4]->ptr<int64_t>()[n], blank,
-              in[1]->ptr<int64_t>() + in[2]->ptr<int64_t>()[n]};
+              in[1]->ptr<int64_t>() + in[2]->ptr<int64_t>()[n], in[2]->ptr<int64_t>()[n]};
   for (int64_t k = 0; k < s.labels; ++k)
     if (s.target[k] < 0 || s.target[k] >= C) throw std::out_of_range("ctc_loss: a label is out of range");
   return s;
@@ -48,20 +86,18 @@ void forward_infer(const Call& c, Meta* m) {
   m[0].ndim = 1;
   m[0].shape[0] = x.shape[1];
   m[1].dtype = DType::f64;
-  m[1].ndim = 3;
-  m[1].shape[0] = x.shape[1];
-  m[1].shape[1] = x.shape[0];
-  m[1].shape[2] = 2 * c.inum(1) + 1;
+  m[1].ndim = 1;                              // a row of states for every frame, sample after sample
+  m[1].shape[0] = x.shape[0] * (2 * c.in[1]->numel + x.shape[1]);
 }
 
 template <class T>
 void forward(const Call& c) {
-  const Array &x = *c.in[0], &alpha_out = *c.out[1];
-  const int64_t width = alpha_out.shape[2];
+  const Array& x = *c.in[0];
   for (int64_t n = 0; n < x.shape[1]; ++n) {
     const Sample<T> s = sample<T>(c.in, n, c.inum(0));
-    double* alpha = alpha_out.ptr<double>() + n * x.shape[0] * width;
-    std::fill(alpha, alpha + x.shape[0] * width, kNever);
+    const int64_t width = s.states();
+    double* alpha = c.out[1]->ptr<double>() + s.alphas(n, x.shape[0]);
+    std::fill(alpha, alpha + s.frames * width, kNever);
     T& loss = c.out[0]->ptr<T>()[n];
     if (s.frames == 0) {
       loss = s.labels == 0 ? T(0) : std::numeric_limits<T>::infinity();
@@ -94,16 +130,17 @@ void backward_infer(const Call& c, Meta* m) { m->like(*c.in[0]); }
 // The gradient is that of the scores before log_softmax, as in PyTorch: exp(lp) - exp(log(sum alpha beta) + loss - lp).
 template <class T>
 void backward(const Call& c) {
-  const Array &x = *c.in[0], &alpha_in = *c.in[7];
-  const int64_t frames = x.shape[0], N = x.shape[1], C = x.shape[2], width = alpha_in.shape[2];
+  const Array& x = *c.in[0];
+  const int64_t N = x.shape[1], C = x.shape[2];
   T* dx = c.out[0]->ptr<T>();
   std::fill(dx, dx + x.numel, T(0));
-  Scratch<double> beta(2 * width), sums(C);
+  Scratch<double> beta(2 * (2 * c.in[1]->numel + 1)), sums(C);
   for (int64_t n = 0; n < N; ++n) {
     const Sample<T> s = sample<T>(c.in, n, c.inum(0));
     const double loss = c.in[6]->ptr<T>()[n], g = c.in[5]->ptr<T>()[n];
     if (c.inum(1) && loss == std::numeric_limits<double>::infinity()) continue;
-    const double* alpha = alpha_in.ptr<double>() + n * frames * width;
+    const int64_t width = s.states();
+    const double* alpha = c.in[7]->ptr<double>() + s.alphas(n, x.shape[0]);
     double *now = beta, *next = beta + width;
     for (int64_t t = s.frames - 1; t >= 0; --t) {
       for (int64_t k = s.states() - 1; k >= 0; --k) {

@@ -449,5 +449,39 @@ void nonzero_run(const Call& c) {
 }
 RL_KERNEL(nonzero, 1, nullptr, nonzero_run)
 
+// masked_scatter_into(out, mask, source contiguous): elements of out where mask, of its shape, is true become those of source,
+// in order
+void masked_scatter_run(const Call& c) {
+  const Array &out = *c.out[0], &mask = *c.in[0], &source = *c.in[1];
+  int64_t wanted = 0, k = 0;
+  each_nonzero<bool>(mask, [&](const int64_t*) { ++wanted; });
+  if (wanted > source.numel) throw std::runtime_error("Number of elements of source < number of ones in mask");
+  by_size(out.dtype, [&](auto z) {
+    using T = decltype(z);
+    each_nonzero<bool>(mask, [&](const int64_t* index) {
+      int64_t at = 0;
+      for (int d = 0; d < out.ndim; ++d) at += index[d] * out.strides[d];
+      out.ptr<T>()[at] = source.ptr<T>()[k++];
+    });
+  });
+}
+RL_KERNEL_ANY(masked_scatter, 1, nullptr, masked_scatter_run)
+
+// masked_gather_into(out contiguous, mask, x): the elements of x where mask, of its shape, is true, in order; then zeros
+void masked_gather_run(const Call& c) {
+  const Array &out = *c.out[0], &mask = *c.in[0], &x = *c.in[1];
+  std::memset(out.data(), 0, static_cast<size_t>(out.numel * item_size(out.dtype)));
+  int64_t k = 0;
+  by_size(out.dtype, [&](auto z) {
+    using T = decltype(z);
+    each_nonzero<bool>(mask, [&](const int64_t* index) {
+      int64_t at = 0;
+      for (int d = 0; d < x.ndim; ++d) at += index[d] * x.strides[d];
+      out.ptr<T>()[k++] = x.ptr<T>()[at];
+    });
+  });
+}
+RL_KERNEL_ANY(masked_gather, 1, nullptr, masked_gather_run)
+
 }  // namespace
 }  // namespace rl

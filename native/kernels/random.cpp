@@ -341,6 +341,30 @@ void bernoulli_tensor_run(const Call& c) {
 }
 RL_KERNEL_ANY(random_bernoulli_tensor, 2, nullptr, bernoulli_tensor_run)
 
+// rrelu(out, state, x, lower, upper), both contiguous: 1 for what is positive; one uniform double each for the others, in order
+void rrelu_run(const Call& c) {
+  const Array &out = *c.out[0], &x = *c.in[0];
+  Generator g(*c.out[1]);
+  const double from = c.fnum(0), to = c.fnum(1), span = to - from;
+  any_floating(out.dtype, "rrelu_with_noise_out_cpu", [&](auto z) {
+    using T = decltype(z);
+    const T* s = x.ptr<T>();
+    for (int64_t i = 0; i < out.numel; ++i) {
+      bool below;
+      if constexpr (std::is_same_v<T, double>) below = s[i] <= 0;
+      else below = load_float(s[i]) <= 0;
+      double value = 1;
+      if (below) {
+        value = __builtin_fma(g.uniform(), span, from);
+        if (value >= to) value = from;
+      }
+      if constexpr (std::is_same_v<T, double>) out.ptr<T>()[i] = value;
+      else out.ptr<T>()[i] = store_as<T>(static_cast<float>(value));
+    }
+  });
+}
+RL_KERNEL_ANY(random_rrelu, 2, nullptr, rrelu_run)
+
 // ---- other distributions --------------------------------------------------------------------------------------------
 
 void exponential_run(const Call& c) {         // (out, state, lambda)

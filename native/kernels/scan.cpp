@@ -50,6 +50,66 @@ void cumprod_run(const Call& c) {
 }
 RL_KERNEL(cumprod, 1, same_infer, cumprod_run)
 
+// cumprod_backward(g, x, out, dim, reverse), all contiguous: the gradient of a running product, without a division by zero.
+// What comes after a zero has no influence, and the zero itself that of the products with a 1 in its place.
+void cumprod_backward_run(const Call& c) {
+  const Array& x_ = *c.in[1];
+  const Axis axis(x_, c.inum(0));
+  const bool reverse = c.inum(1);
+  floating(x_.dtype, "cumprod_backward", [&](auto z) {
+    using T = decltype(z);
+    const T *g = c.in[0]->ptr<T>(), *x = x_.ptr<T>(), *y = c.in[2]->ptr<T>();
+    T* o = c.out[0]->ptr<T>();
+    axis.each_line([&](int64_t line) {
+      auto at = [&](int64_t k) { return line + (reverse ? axis.n - 1 - k : k) * axis.inner; };
+      int64_t zero = 0;
+      while (zero < axis.n && x[at(zero)] != T(0)) ++zero;
+      double product = zero > 0 ? static_cast<double>(y[at(zero - 1)]) : 1, sum = 0;
+      for (int64_t k = zero; k < axis.n; ++k) {
+        if (k > zero) product *= static_cast<double>(x[at(k)]);
+        sum += static_cast<double>(g[at(k)]) * product;
+        o[at(k)] = T(0);
+      }
+      if (zero < axis.n) o[at(zero)] = static_cast<T>(sum);
+      sum = 0;
+      for (int64_t k = zero - 1; k >= 0; --k) {
+        sum += static_cast<double>(g[at(k)] * y[at(k)]);
+        o[at(k)] = static_cast<T>(sum) / x[at(k)];
+      }
+    });
+  });
+}
+RL_KERNEL(cumprod_backward, 1, same_infer, cumprod_backward_run)
+
+// prod_backward(g, x, out, dim), all contiguous: the gradient of products along a dimension; of a zero, the product of the others
+void prod_backward_infer(const Call& c, Meta* m) { m->like(*c.in[1]); }
+
+void prod_backward_run(const Call& c) {
+  const Array& x_ = *c.in[1];
+  const Axis axis(x_, c.inum(0));
+  floating(x_.dtype, "prod_backward", [&](auto z) {
+    using T = decltype(z);
+    const T *g = c.in[0]->ptr<T>(), *x = x_.ptr<T>(), *y = c.in[2]->ptr<T>();
+    T* o = c.out[0]->ptr<T>();
+    axis.each_line([&](int64_t line) {
+      const int64_t l = line / (axis.n * axis.inner) * axis.inner + line % axis.inner;
+      int64_t zeros = 0, last = 0;
+      double others = 1;
+      for (int64_t k = 0; k < axis.n; ++k) {
+        const T v = x[line + k * axis.inner];
+        if (v == T(0)) ++zeros, last = k;
+        else others *= static_cast<double>(v);
+      }
+      const T whole = g[l] * y[l];
+      for (int64_t k = 0; k < axis.n; ++k) {
+        const int64_t i = line + k * axis.inner;
+        o[i] = zeros == 0 ? whole / x[i] : zeros == 1 && k == last ? static_cast<T>(static_cast<double>(g[l]) * others) : T(0);
+      }
+    });
+  });
+}
+RL_KERNEL(prod_backward, 1, prod_backward_infer, prod_backward_run)
+
 // logcumsumexp(x, dim, reverse)
 void logcumsumexp_run(const Call& c) {
   floating(c.in[0]->dtype, "logcumsumexp_out_cpu", [&](auto z) {

@@ -5,6 +5,8 @@
 // are sorted by counting what comes before each element, long ones by radix.
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <string>
 #include <type_traits>
 
 #include "axis.h"
@@ -346,12 +348,29 @@ void bincount_run(const Call& c) {
 }
 RL_KERNEL(bincount, 1, nullptr, bincount_run)
 
-// histc_into(out, x, low, high): counts in equal bins over [low, high]
+std::string written(double x) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", x);
+  return text;
+}
+
+// histc_into(out, x, low, high): counts in equal bins over [low, high]; over the range of x if they are equal
 void histc_run(const Call& c) {
   const Array &out = *c.out[0], &x = *c.in[0];
   floating(x.dtype, "histogram_cpu", [&](auto z) {
     using T = decltype(z);
-    const T *s = x.ptr<T>(), low = static_cast<T>(c.fnum(0)), high = static_cast<T>(c.fnum(1));
+    const T* s = x.ptr<T>();
+    T low = static_cast<T>(c.fnum(0)), high = static_cast<T>(c.fnum(1));
+    if (low == high && x.numel > 0) {
+      low = high = s[0];
+      for (int64_t i = 1; i < x.numel; ++i) {
+        low = s[i] < low || s[i] != s[i] ? s[i] : low;
+        high = s[i] > high || s[i] != s[i] ? s[i] : high;
+      }
+      if (!std::isfinite(low) || !std::isfinite(high))
+        throw std::runtime_error("torch.histc: range of [" + written(low) + ", " + written(high) + "] is not finite");
+      if (low == high) low -= 1, high += 1;
+    }
     T* o = out.ptr<T>();
     for (int64_t i = 0; i < x.numel; ++i) {
       if (!(s[i] >= low && s[i] <= high)) continue;

@@ -39,11 +39,18 @@ void triangle_run(const Call& c) {
 }
 RL_KERNEL_ANY(triangle, 1, triangle_infer, triangle_run)
 
-// repeat_counts_into(out, counts): i, counts[i] times, for every i
+// repeat_counts_into(out, counts): i, counts[i] times, for every i; out has the sum's size
 void repeat_counts_run(const Call& c) {
   const Array& counts = *c.in[0];
   const int64_t* n = counts.ptr<int64_t>();
-  int64_t* o = c.out[0]->ptr<int64_t>();
+  int64_t *o = c.out[0]->ptr<int64_t>(), total = 0;
+  for (int64_t i = 0; i < counts.numel; ++i) {
+    if (n[i] < 0) throw std::runtime_error("repeats can not be negative");
+    total += n[i];
+  }
+  if (total != c.out[0]->numel)
+    throw std::runtime_error("repeat_interleave: Invalid output_size, expected " + std::to_string(total) + " but got " +
+                             std::to_string(c.out[0]->numel));
   for (int64_t i = 0; i < counts.numel; ++i)
     for (int64_t k = 0; k < n[i]; ++k) *o++ = i;
 }

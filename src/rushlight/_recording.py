@@ -7,8 +7,9 @@ it so with `refuse`; code that hands memory to kernels past the ops (running sta
 from __future__ import annotations
 
 import threading
+import weakref
 
-__all__ = ["Watch", "LOCK", "watching", "start", "stop", "refuse", "note", "note_array", "note_grad"]
+__all__ = ["Watch", "LOCK", "watching", "start", "stop", "refuse", "note", "note_array", "note_alias", "note_grad"]
 
 LOCK = threading.Lock()  # one recording at a time
 
@@ -18,7 +19,8 @@ class Watch:
 
     def __init__(self, recorder):
         self.recorder = recorder
-        self.modules, self.optimizers, self.arrays, self.asked = {}, {}, [], {}
+        self.modules = weakref.WeakValueDictionary()  # one that the function makes for itself is nobody's afterwards
+        self.optimizers, self.arrays, self.asked = {}, [], {}
         self.thread = threading.get_ident()
 
     def module(self, module):
@@ -64,6 +66,13 @@ def note(*tensors) -> None:
                 watch.recorder.note(t)
 
 
+def note_alias(tensor, source):
+    """A tensor that was made just now and has the memory of `source`. Returns it."""
+    if _watch is not None and watching() is not None:
+        _watch.recorder.alias(tensor, source)
+    return tensor
+
+
 def note_array(array):
     """An array that lives as long as the process, such as a generator's state. Returns it."""
     watch = watching()
@@ -74,5 +83,5 @@ def note_array(array):
 
 def note_grad(tensor) -> None:
     """A tensor whose `.grad` the function asks for."""
-    if _watch is not None and watching() is not None and not _watch.recorder.made(tensor._a):
+    if _watch is not None and watching() is not None and not _watch.recorder.own(tensor):
         _watch.asked[id(tensor)] = tensor

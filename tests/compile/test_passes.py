@@ -192,6 +192,21 @@ def test_constants_are_computed_once():
     assert "triangle" not in kernels and "fill" not in kernels and "tril" not in kernels
 
 
+def test_checks_of_constants_are_made_once():
+    """Indices that the step makes itself were right while it was recorded; those of an argument are checked each time."""
+    source = torch.ones(2, 5)
+    native = _compiled(lambda x: x.index_add(0, torch.tensor([1, 2]), source), torch.rand(7, 5))
+    assert "check_index" not in native.kernels
+    native = _compiled(lambda x, i: x.index_add(0, i, source), torch.rand(7, 5), torch.tensor([1, 2]))
+    assert "check_index" in native.kernels
+
+
+def test_a_check_stays_if_nobody_reads_the_result():
+    """The error is the function's, too."""
+    native = _compiled(lambda x, i: (x.index_select(0, i), x * 2)[1], torch.rand(7, 5), torch.tensor([1, 2]))
+    assert "check_index" in native.kernels and "index" not in native.kernels
+
+
 def test_temporaries_share_memory():
     """Sixteen layers need the memory of a few, not of sixteen."""
     layers = nn.Sequential(*(m for _ in range(16) for m in (nn.Linear(256, 256), nn.Softmax(1))))

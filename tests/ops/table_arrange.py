@@ -24,6 +24,8 @@ EQUATIONS = [
 ROWS = [
     *each("repeat", "repeat", [(2, 3), ((1, 2),), (2, 1, 3), (0, 2)]), *each("repeat", "tile", [(2,), ((2, 3),), (2, 1, 3)]), Row("repeat", lambda T, x: x.repeat(3), lambda r: r(), "scalar"),
     *each("index", "repeat_interleave", [(2,), (2, 0), (3, 1)]), Row("index", lambda T, x: x.repeat_interleave(T.tensor([1, 0, 3]), 0), lambda r: r(3, 4), "repeat_counts"),
+    Row("index", lambda T, x, n: x.repeat_interleave(n, 1, output_size=7), lambda r: (r(3, 4), r.fixed([2, 0, 4, 1])), "repeat_size"),
+    Row("index", lambda T, x, n: T.repeat_interleave(n, output_size=4), lambda r: (r(1), r.fixed([2, 0, 2])), "repeat_vector_size"),
     Row("index", lambda T, x: T.repeat_interleave(T.tensor([1, 0, 3])), lambda r: r(1), "repeat_vector"),
     *each("flip", "flip", [(0,), (1,), ((0, 1),), (-1, 0)]), *each("flip", "fliplr", [()]), *each("flip", "flipud", [()]), *each("flip", "rot90", [(), (2,), (3,), (4,), (1, (1, 0)), (-1,)]),
     # Copies of strided arrays: rows, blocks transposed, two or three streams, and what is left over.

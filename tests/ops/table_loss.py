@@ -106,6 +106,8 @@ ROWS = [
           second=False),
     *loss("ctc_loss", "ctc_loss", lambda r: (r(6, 2, 5), r.fixed([1, 2, 3]), (6, 1), (1, 2)), "joined", zero_infinity=True,
           second=False),
+    *loss("ctc_loss", "ctc_loss", lambda r: (r(6, 3, 5), r.fixed([[1, 2, 2], [3, 1, 4], [2, 0, 0]]), r.fixed([6, 5, 4]),
+                                             r.fixed([3, 2, 0], "int32")), "lengths", second=False),
     *loss("ctc_loss", "ctc_loss", lambda r: (r(6, 5), r.fixed([1, 2]), (6,), (2,)), "single", blank=4, second=False),
     *loss("multilabel_margin_loss", "multilabel_margin_loss", lambda r: (r(2, 4), r.fixed([[3, 0, -1, 1], [-1, 0, 1, 2]])),
           second=False, layouts=False),

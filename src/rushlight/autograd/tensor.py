@@ -260,8 +260,7 @@ class Tensor(_native.TensorBase):
 
     def detach(self):
         """The same values and memory, without history."""
-        out = _native.wrap_as(Tensor, self._a.alias(self._a.untracked))
-        return out
+        return _recording.note_alias(_native.wrap_as(Tensor, self._a.alias(self._a.untracked)), self)
 
     def detach_(self):
         """Cuts the history off in place."""
@@ -278,7 +277,7 @@ class Tensor(_native.TensorBase):
     @property
     def data(self):
         """The same memory without history; writes through it are not noticed by autograd."""
-        return _native.wrap(self._a.alias(True))
+        return _recording.note_alias(_native.wrap(self._a.alias(True)), self)
 
     @data.setter
     def data(self, value):

@@ -102,6 +102,7 @@ class Watch(_recording.Watch):
 
     def __exit__(self, *exc):
         self.recorder.stop()
+        self.recorder.settle()
         clear_autocast_cache()
         sys.stdout = self.stdout
         _recording.stop()

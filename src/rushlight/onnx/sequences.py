@@ -47,7 +47,7 @@ lower("rnn_relu")(_recurrent("RNN", activations=["Relu"]))
 
 
 @lower("scaled_dot_product_attention")
-def _attention(g, out, q, k, v, mask, *, causal, scale):
+def _attention(g, out, q, k, v, mask, is_causal, *, causal, scale):
     y, order = out[0], [*range(k.ndim - 2), k.ndim - 1, k.ndim - 2]
     scores = g.node("MatMul", q, g.node("Transpose", k, perm=order))
     scores = g.node("Mul", scores, g.const(scale, y.dtype))

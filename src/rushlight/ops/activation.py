@@ -6,15 +6,15 @@ import math
 
 from .. import _check as check
 from .. import _native
-from .._dtypes import float64
 from .._kernels import K
 from ..autograd.autocast import lower_precision
 from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig, method
-from .creation import empty, ones_like, zeros_like
+from .creation import empty, zeros_like
 from .pointwise import where
+from .random_fill import _state
 from .shape import cat
 
 __all__ = [
@@ -386,11 +386,8 @@ def rrelu(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, trainin
     if not training:
         return _run(_rrelu_eval, input, inplace, (lower + upper) / 2)
     values = input.detach()
-    below = values <= 0
-    noise = ones_like(values)
-    # One double per element that is not positive, in order.
-    draws = empty(int(below.sum()), dtype=float64).uniform_(lower, upper)
-    noise[below] = draws.to(input._a.dtype)
+    noise = empty(input._a.shape, dtype=input._a.dtype)
+    K.random_rrelu_into(noise._a, _state(None), contig(values._a), float(lower), float(upper))
     return apply_inplace(_rrelu, input, noise) if inplace else _rrelu(input, noise)
 
 

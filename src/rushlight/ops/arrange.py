@@ -93,7 +93,8 @@ def repeat_interleave(input: Tensor, repeats=None, dim: int | None = None, *, ou
         raise RuntimeError("repeats has to be Long or Int tensor")
     counts = counts.long().reshape(-1)
     number = type(repeats) is int  # known without looking into memory
-    if counts._a.numel and (repeats if number else counts.min().item()) < 0:
+    known = output_size is not None and output_size >= 0 and not isinstance(repeats, (int, list))  # the kernel checks it
+    if not known and counts._a.numel and (repeats if number else counts.min().item()) < 0:
         raise RuntimeError("repeats can not be negative" if isinstance(repeats, Tensor) or repeats is None else
                            "Repeats must be non-negative")  # fmt: skip
     d = 0
@@ -107,7 +108,7 @@ def repeat_interleave(input: Tensor, repeats=None, dim: int | None = None, *, ou
                 "repeats must have the same size as input along dim, but got "
                 f"repeats.size(0) = {counts._a.numel} and input.size({d}) = {size}"
             )
-    total = repeats * counts._a.numel if number else counts.sum().item()
+    total = output_size if known else repeats * counts._a.numel if number else counts.sum().item()
     if output_size is not None and output_size != total:
         raise RuntimeError(f"repeat_interleave: Invalid output_size, expected {total} but got {output_size}")
     where = _native.empty((total,), _dtypes.int64.code)

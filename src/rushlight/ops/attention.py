@@ -11,6 +11,7 @@ from .._kernels import K
 from ..autograd.autocast import lower_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
+from ._values import may_read
 from .activation import softmax
 from .creation import full, ones, zeros
 from .dropout import dropout
@@ -28,39 +29,42 @@ _INF = math.inf
 
 
 @op(name="scaled_dot_product_attention", grad_name="ScaledDotProductFlashAttentionForCpuBackward0")
-def _fused(q, k, v, mask, /, *, causal, scale):
-    return K.attention(q, k, v, mask, causal, scale)  # and log(sum(exp(scores))) of each row
+def _fused(q, k, v, mask, is_causal, /, *, causal, scale):
+    return K.attention(q, k, v, mask, is_causal, causal, scale)  # and log(sum(exp(scores))) of each row
 
 
 @op(name="scaled_dot_product_attention_backward", differentiable=False)
-def _fused_backward(g, q, k, v, mask, out, lse, /, *, causal, scale):
-    return K.attention_backward(g, q, k, v, mask, out, lse, causal, scale)
+def _fused_backward(g, q, k, v, mask, is_causal, out, lse, /, *, causal, scale):
+    return K.attention_backward(g, q, k, v, mask, is_causal, out, lse, causal, scale)
 
 
 @_fused.vjp
-def _(g, q, k, v, mask, out, *, causal, scale, needs):
+def _(g, q, k, v, mask, is_causal, out, *, causal, scale, needs):
     if not _native.is_grad_enabled():
-        grads = _fused_backward(g[0], q, k, v, mask, *out, causal=causal, scale=scale)
+        grads = _fused_backward(g[0], q, k, v, mask, is_causal, *out, causal=causal, scale=scale)
     else:  # see Note [Norm derivatives] in normalization.py
-        p = _probabilities(q, k, mask, causal, scale)
+        p = _probabilities(q, k, mask, causal if is_causal is None else is_causal, scale)
         dp = matmul(g[0], v.transpose(-2, -1))
         ds = p * (dp - (p * dp).sum(-1, keepdim=True)) * scale
         grads = matmul(ds, k), matmul(ds.transpose(-2, -1), q), matmul(p.transpose(-2, -1), g[0])
-    return (*(d if need else None for d, need in zip(grads, needs, strict=False)), None)
+    return (*(d if need else None for d, need in zip(grads, needs, strict=False)), None, None)
 
 
 def _probabilities(query, key, mask, causal, scale):
     """softmax(q k^T * scale + mask), with zeros instead of NaN for rows that may attend to nothing."""
     root = math.sqrt(scale) if scale >= 0 else 1.0
     scores = matmul(query * (scale / root if root else 0.0), key.transpose(-2, -1) * root)
-    if causal:
-        mask = ones(query.size(-2), key.size(-2), dtype=bool_).tril()
-    if mask is not None:
-        scores = where(mask, scores, -_INF) if mask.dtype is bool_ else scores + mask
+    lower = ones(query.size(-2), key.size(-2), dtype=bool_).tril() if causal is not False else None
+    if isinstance(causal, Tensor):
+        scores = where(causal, where(lower, scores, -_INF), scores + mask)
+    else:
+        mask = mask if lower is None else lower
+        if mask is not None:
+            scores = where(mask, scores, -_INF) if mask.dtype is bool_ else scores + mask
     out = softmax(scores, -1)
     if mask is not None:
         dead = (scores.detach() == -_INF).all(-1, keepdim=True)
-        if bool(dead.any()):
+        if not may_read() or bool(dead.any()):
             out = where(dead, 0.0, out)
     return out
 
@@ -104,11 +108,13 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     """softmax(q k^T * scale + mask) v.
 
     Shape: query (*, L, E), key (*, S, E), value (*, S, Ev); result (*, L, Ev). `attn_mask`: bool, True takes part, or floats
-    that are added; `scale` is 1 / sqrt(E) by default; `dropout_p` always applies.
+    that are added; `scale` is 1 / sqrt(E) by default; `dropout_p` always applies. `is_causal` may be a 0-d bool tensor beside a
+    mask of floats: see Note [Causal or not] in nn/modules/transformer.py.
     Raises: RuntimeError if both a mask and `is_causal` are given.
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.scaled_dot_product_attention.html
     """
-    if is_causal and attn_mask is not None:
+    looked_up = isinstance(is_causal, Tensor) and attn_mask is not None and attn_mask.dtype is not bool_
+    if not looked_up and is_causal and attn_mask is not None:
         raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     if query.dtype is not key.dtype or query.dtype is not value.dtype:
         names = [_CPP[t.dtype.scalar_name] for t in (query, key, value)]
@@ -121,8 +127,9 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     if scale is None:
         scale = 1 / math.sqrt(query.size(-1)) if query.size(-1) else 1.0
     if not dropout_p and (common := _common(query, key, value, attn_mask)):
-        return _fused(*common, causal=bool(is_causal), scale=float(scale))[0]
-    weights = _probabilities(query, key, attn_mask, is_causal, scale)
+        known, unknown = (False, is_causal) if looked_up else (bool(is_causal), None)
+        return _fused(*common, unknown, causal=known, scale=float(scale))[0]
+    weights = _probabilities(query, key, attn_mask, is_causal if looked_up else bool(is_causal), scale)
     return matmul(dropout(weights, dropout_p) if dropout_p else weights, value)
 
 
@@ -222,14 +229,15 @@ def multi_head_attention_forward(
     source, heads = key.size(0), batch * num_heads
     key_padding_mask = canonical_mask(key_padding_mask, "key_padding_mask", None if attn_mask is None else attn_mask.dtype,
                                       "attn_mask", query.dtype)  # fmt: skip
-    if is_causal and attn_mask is None:
+    if attn_mask is None and is_causal:
         raise RuntimeError("Need attn_mask if specifying the is_causal hint. You may use the Transformer module method "
                            "`generate_square_subsequent_mask` to create this mask.")  # fmt: skip
-    if is_causal and key_padding_mask is None and not need_weights:
-        attn_mask = None
-    else:
+    if key_padding_mask is not None or need_weights:
+        is_causal = False
+    if isinstance(is_causal, Tensor) or not is_causal:
         attn_mask = canonical_mask(attn_mask, "attn_mask", None, "", query.dtype, False)
-        is_causal = is_causal and key_padding_mask is None
+    else:
+        attn_mask = None
     if width != embed_dim_to_check:
         raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {width}")
     if width % num_heads:

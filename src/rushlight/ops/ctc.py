@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from .._dtypes import int64
 from .._kernels import K
 from ..autograd.autocast import full_precision
 from ..autograd.op import op
@@ -16,9 +17,14 @@ from .pointwise import where
 __all__ = ["ctc_loss"]
 
 
+@op(name="ctc_starts", differentiable=False)
+def _starts(frames, labels, /, *, frames_at_most, dims, size):
+    return K.ctc_starts(frames, labels, frames_at_most, dims, size)
+
+
 @op
-def _ctc_loss(x, targets, starts, frames, labels, /, *, blank, longest, zero_infinity):
-    return K.ctc_loss(contig(x), targets, starts, frames, labels, blank, longest)
+def _ctc_loss(x, targets, starts, frames, labels, /, *, blank, zero_infinity):
+    return K.ctc_loss(contig(x), targets, starts, frames, labels, blank)
 
 
 @op(differentiable=False)
@@ -33,40 +39,16 @@ def _(g, x, targets, starts, frames, labels, out, *, blank, zero_infinity, needs
     return dx, None, None, None, None
 
 
-_WHILE = " (while checking arguments for ctc_loss_allocate_outputs)"
-
-
 def _lengths(values, name, n):
-    """Lengths as a list of ints."""
-    if isinstance(values, Tensor):
-        if values._a.dtype.is_floating_point:
-            raise RuntimeError(f"{name} must be integral")
-        values = values.reshape(-1).tolist()
-    values = [int(v) for v in values]
-    if len(values) != n:
+    """Lengths as an int64 vector; the kernel ctc_starts looks at the values."""
+    if not isinstance(values, Tensor):
+        values = tensor([int(v) for v in values], dtype=int64)
+    elif values._a.dtype.is_floating_point:
+        raise RuntimeError(f"{name} must be integral")
+    values = values.reshape(-1).long().contiguous()
+    if values.numel() != n:
         raise RuntimeError(f"{name} must be of size batch_size")
-    if any(v < 0 for v in values):
-        low = next(v for v in values if v < 0)
-        raise RuntimeError(f"Expected {name} to have value at least 0, but got value {low}{_WHILE}")
     return values
-
-
-def _starts(targets, lengths):
-    """Where each sample's target begins in the flattened targets."""
-    if targets.ndim == 1:
-        total = sum(lengths)
-        if targets.size(0) != total:
-            raise RuntimeError(
-                f"Expected tensor to have size {total} at dimension 0, but got size {targets.size(0)} for argument #2 "
-                f"'targets'{_WHILE}"
-            )
-        return [sum(lengths[:i]) for i in range(len(lengths))]
-    if targets.size(1) < max(lengths, default=0):
-        raise RuntimeError(
-            f"Expected tensor to have size at least {max(lengths)} at dimension 1, but got size {targets.size(1)} for argument "
-            f"#2 'targets'{_WHILE}"
-        )
-    return [i * targets.size(1) for i in range(len(lengths))]
 
 
 @full_precision
@@ -86,17 +68,13 @@ def ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reducti
     if not 0 <= blank < log_probs.size(2):
         raise RuntimeError("blank must be in label range")
     frames, labels = _lengths(input_lengths, "input_lengths", n), _lengths(target_lengths, "target_lengths", n)
-    starts = _starts(targets, labels)
-    if any(f > log_probs.size(0) for f in frames):
-        high = next(f for f in frames if f > log_probs.size(0))
-        raise RuntimeError(f"Expected input_lengths to have value at most {log_probs.size(0)}, but got value {high}{_WHILE}")
+    starts = _starts(frames, labels, frames_at_most=log_probs.size(0), dims=targets.ndim, size=targets.size(-1))
     flat = targets.long().contiguous().reshape(-1)
-    losses, _ = _ctc_loss(log_probs, flat, tensor(starts), tensor(frames), tensor(labels), blank=int(blank),
-                          longest=max(labels, default=0), zero_infinity=bool(zero_infinity))  # fmt: skip
+    losses, _ = _ctc_loss(log_probs, flat, starts, frames, labels, blank=int(blank), zero_infinity=bool(zero_infinity))
     if zero_infinity:
         losses = where(losses == math.inf, 0.0, losses)
     if reduction == "mean":
-        return (losses / tensor([max(1, s) for s in labels]).to(losses.dtype)).mean()
+        return (losses / labels.clamp_min(1).to(losses.dtype)).mean()
     if reduction == "sum":
         return losses.sum()
     return losses if batched else losses.squeeze(0)

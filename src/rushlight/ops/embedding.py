@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import warnings
 
+from .. import _native, _recording
 from .._dtypes import int64
 from .._kernels import K
-from ..autograd.grad_mode import no_grad
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig
-from .creation import tensor, zeros
+from .creation import zeros
+from .pointwise import _where
+from .scatter import _scatter_add
 from .sparse import SparseTensor
+from .subscript import _index
 
 __all__ = ["embedding", "embedding_bag", "one_hot"]
 
@@ -23,7 +26,7 @@ def _embedding(w, index, /, *, padding, by_frequency, sparse):
 
 @op
 def _embedding_backward(g, index, /, *, rows, padding, by_frequency):
-    return K.embedding_backward(contig(g), contig(index), rows, padding, by_frequency)
+    return K.embedding_backward(contig(g), contig(index), None, None, None, rows, padding, by_frequency)
 
 
 @_embedding.vjp
@@ -77,13 +80,8 @@ def _padding(padding_idx, weight):
 
 def _renormalise(weight, index, max_norm, norm_type):
     """Rows in use whose norm is above max_norm are scaled down to it, in place."""
-    with no_grad():
-        rows = index.reshape(-1).unique()
-        used = weight.detach()[rows]
-        norms = used.norm(norm_type, 1, keepdim=True)
-        too_long = norms > max_norm
-        scale = max_norm / (norms + 1e-7)
-        weight.detach().index_copy_(0, rows, used * (scale * too_long + ~too_long))
+    _recording.note(weight, index)
+    K.embedding_renorm_into(weight._a, contig(index._a), float(max_norm), float(norm_type))
 
 
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
@@ -105,6 +103,76 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
     return _embedding(weight, input, padding=padding, by_frequency=bool(scale_grad_by_freq), sparse=bool(sparse))
 
 
+# -- bags --------------------------------------------------------------------------------------------------------------------
+
+_MODES = ("sum", "mean", "max")  # the kernel's numbers of them
+_SUM, _MEAN, _MAX = range(3)
+
+
+@op(name="embedding_bag", grad_name="EmbeddingBagBackward0")
+def _embedding_bag(w, index, offsets, weights, /, *, mode, bags, length, padding, by_frequency, sparse):
+    offsets, weights = (None if a is None else contig(a) for a in (offsets, weights))
+    return K.embedding_bag(contig(w), contig(index), offsets, weights, mode, bags, length, padding)  # see there
+
+
+@op(differentiable=False)
+def _bag_of(index, offsets, /, *, bags, length):
+    return K.bag_of(contig(index), None if offsets is None else contig(offsets), bags, length)
+
+
+@op(differentiable=False)
+def _embedding_bag_backward(g, index, bag_of, weights, counts, /, *, rows, padding, by_frequency):
+    weights = None if weights is None else contig(weights)
+    return K.embedding_backward(contig(g), contig(index), bag_of, weights, counts, rows, padding, by_frequency)
+
+
+@op(differentiable=False)
+def _embedding_bag_max_backward(g, chosen, /, *, rows):
+    return K.embedding_bag_max_backward(contig(g), chosen, rows)
+
+
+@op(differentiable=False)
+def _embedding_bag_weights_backward(g, w, index, bag_of, /, *, padding):
+    return K.embedding_bag_weights_backward(contig(g), contig(w), contig(index), bag_of, padding)
+
+
+def _bags_of(g, bag_of):
+    """For each entry the row of its bag, zeros for an entry without one."""
+    return _where((bag_of >= 0).unsqueeze(1), _index(g, bag_of.clamp_min(0), before=0, order=None), 0.0)
+
+
+def _table_gradient(g, w_shape, index, offsets, weights, out, mode, bags, length, padding, by_frequency, sparse):
+    g, kept = g[0], out[1]
+    if mode == _MAX:
+        if not _native.is_grad_enabled():
+            return _embedding_bag_max_backward(g, kept, rows=w_shape[0])
+        return _scatter_add(g.new_zeros(w_shape), _where(kept >= 0, g, 0.0), kept.clamp_min(0), dim=0)
+    bag_of = _bag_of(index, offsets, bags=bags, length=length)
+    if not sparse and not _native.is_grad_enabled():
+        counts = kept if mode == _MEAN else None
+        return _embedding_bag_backward(g, index, bag_of, weights, counts, rows=w_shape[0], padding=padding,
+                                       by_frequency=by_frequency)  # fmt: skip
+    if mode == _MEAN:
+        g = g / kept.unsqueeze(1)
+    rows = _bags_of(g, bag_of)
+    if weights is not None:
+        rows = rows * weights.unsqueeze(1)
+    if sparse:
+        return _sparse_rows(rows, index, w_shape, padding, by_frequency)
+    return _embedding_backward(rows, index, rows=w_shape[0], padding=padding, by_frequency=by_frequency)
+
+
+def _weights_gradient(g, w, index, offsets, bags, length, padding):
+    g, bag_of = g[0], _bag_of(index, offsets, bags=bags, length=length)
+    if not _native.is_grad_enabled():
+        return _embedding_bag_weights_backward(g, w, index, bag_of, padding=padding)
+    rows = _embedding(w, index, padding=padding, by_frequency=False, sparse=False)
+    return _where(index == padding, 0.0, (_bags_of(g, bag_of) * rows).sum(1))
+
+
+_embedding_bag.vjp(w=_table_gradient, weights=_weights_gradient)
+
+
 def _check_bags(input, offsets, per_sample_weights, mode, scale_grad_by_freq, sparse):
     if per_sample_weights is not None and per_sample_weights.shape != input.shape:
         raise ValueError(
@@ -124,7 +192,7 @@ def _check_bags(input, offsets, per_sample_weights, mode, scale_grad_by_freq, sp
             raise ValueError("offsets has to be a 1D Tensor")
     else:
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
-    if mode not in ("sum", "mean", "max"):
+    if mode not in _MODES:
         raise ValueError("mode has to be one of sum, mean or max")
     if mode == "max" and scale_grad_by_freq:
         raise ValueError("max mode does not support scaling the gradient by the frequency")
@@ -150,48 +218,21 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
                       "deprecated, and should now be `embedding_bag(input, weight, ...)`.", stacklevel=2)  # fmt: skip
         weight, input = input, weight
     _check_bags(input, offsets, per_sample_weights, mode, scale_grad_by_freq, sparse)
+    index = _indices(input, "embedding_bag")
     if input.ndim == 2:
-        n, length = input.shape
-        starts = list(range(0, (n + 1) * length, length)) if length else [0] * (n + 1)
-        input = input.reshape(-1)
+        bags, length = input.shape
+        index = index.reshape(-1)
         per_sample_weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)
     else:
-        length = 0
-        starts = offsets.tolist()
-        if starts and starts[0] != 0:
-            raise RuntimeError("offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
-                               f"However, got {starts[0]}")  # fmt: skip
-        starts = starts if include_last_offset else [*starts, input.size(0)]
-    index = _indices(input, "embedding_bag")
+        offsets = _indices(offsets, "embedding_bag")
+        bags, length = offsets.numel() - bool(include_last_offset), 0
+        if bags < 0:
+            raise RuntimeError("include_last_offset: number of offset should be at least 1")
     padding = _padding(padding_idx, weight)
     if max_norm is not None:
         _renormalise(weight, index, max_norm, norm_type)
-    rows = _embedding(weight, index, padding=padding, by_frequency=bool(scale_grad_by_freq), sparse=bool(sparse))
-    if length and padding < 0:  # bags of one size
-        if per_sample_weights is not None:
-            rows = rows * per_sample_weights.unsqueeze(1)
-        bags = rows.reshape(-1, length, weight.size(1))
-        return bags.max(1)[0] if mode == "max" else bags.sum(1) if mode == "sum" else bags.mean(1)
-    keep = None if padding < 0 else index != padding
-    return _pool(rows, starts, mode, per_sample_weights, keep, weight)
-
-
-def _pool(rows, starts, mode, per_sample_weights, keep, weight):
-    bags = len(starts) - 1
-    out = zeros((bags, weight.size(1)), dtype=weight._a.dtype)
-    bag_of = tensor([b for b in range(bags) for _ in range(starts[b], starts[b + 1])], dtype=int64)
-    if per_sample_weights is not None:
-        rows = rows * per_sample_weights.unsqueeze(1)
-    if keep is not None:
-        rows, bag_of = rows[keep], bag_of[keep]
-    if mode == "max":
-        place = bag_of.unsqueeze(1).expand(rows.shape)
-        return out.scatter_reduce(0, place, rows, "amax", include_self=False)
-    out = out.index_add(0, bag_of, rows)
-    if mode == "sum":
-        return out
-    count = zeros(bags, dtype=weight._a.dtype).index_add(0, bag_of, rows.detach().new_ones(bag_of.shape))
-    return out / count.clamp_min(1).unsqueeze(1)
+    return _embedding_bag(weight, index, offsets, per_sample_weights, mode=_MODES.index(mode), bags=bags, length=length,
+                          padding=padding, by_frequency=bool(scale_grad_by_freq), sparse=bool(sparse))[0]  # fmt: skip
 
 
 @op(differentiable=False)

@@ -8,6 +8,7 @@ from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig, method, numpy_names
+from ._values import may_read
 from .pointwise import maximum, minimum
 from .reduce import _restore, _where
 from .scatter import gather
@@ -29,7 +30,9 @@ def check_not_empty(name, a, dim, hint=" Specify the reduction dim with the 'dim
 def _shared(g, x, out, dim, keepdim):
     shape = x._a.shape
     chosen = x == _restore(out, shape, dim, keepdim)
-    if not K.nonzero_count(chosen._a).item():  # a NaN equals nothing, not even itself
+    if not may_read():  # the same without a look at the values
+        chosen = chosen | (~chosen.any() & (x != x))
+    elif not K.nonzero_count(chosen._a).item():  # a NaN equals nothing, not even itself
         chosen = x != x
     return _where(chosen, _restore(g, shape, dim, keepdim) / chosen.sum(_all_or(dim), keepdim=True), 0.0)
 

@@ -9,9 +9,11 @@ from ..autograd.autocast import widest
 from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
-from ._declare import method, tensor_method, write_out
+from ._declare import contig, method, tensor_method, write_out
+from ._values import COPIED, POSITION, TAKEN, check_index
 from .creation import tensor
 from .pointwise import _where
+from .scatter import _copied
 from .shape import _expand, broadcast_shapes
 from .subscript import _index, _index_put, nonzero_array, plan
 from .subscript import put as put_indexed
@@ -66,16 +68,10 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
         raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
     d = check.dim(dim, a.ndim)
     index = index.long().reshape(-1)
-    _check_positions(index, a.shape[d] if a.ndim else 1, "index out of range in self")
+    check_index(index, POSITION, a.shape[d] if a.ndim else 1)
     if a.ndim == 0:
         return _index(input.reshape(1), index, before=0, order=None).reshape(())
     return _index(input, index.contiguous(), before=d, order=None)
-
-
-def _check_positions(index, size, message):
-    a = index._a
-    if a.numel and (K.amin(a, (1 << a.ndim) - 1, 0).item() < 0 or K.amax(a, (1 << a.ndim) - 1, 0).item() >= size):
-        raise IndexError(message)
 
 
 def _like_source(self, dim, index, source, who):
@@ -105,7 +101,7 @@ def _index_add_args(self, dim, index, source, alpha):
         raise RuntimeError("source tensor shape must match self tensor shape, excluding the specified dimension. Got "
                            f"self.shape = {list(a.shape)} source.shape = {list(s.shape)}")  # fmt: skip
     index = index.long().reshape(-1).contiguous()
-    _check_positions(index, a.shape[d] if a.ndim else 1, "index out of range in self")
+    check_index(index, POSITION, a.shape[d] if a.ndim else 1)
     return index, source if alpha == 1 else source * alpha, d
 
 
@@ -163,9 +159,7 @@ def _index_copy_args(self, dim, index, source):
                 f"index_copy_(): Number of indices ({n}) should be equal to source.size(dim) ({s.shape[d]})"
             )
     index = index.reshape(-1).contiguous()
-    size = self._a.shape[d] if self._a.ndim else 1
-    _check_positions(index, size, "index_copy_(): index is out of bounds for dimension "
-                     f"{d} with size {size}")  # fmt: skip
+    check_index(index, COPIED, self._a.shape[d] if self._a.ndim else 1, d)
     if s.ndim != self._a.ndim and self._a.ndim:
         source = source.reshape((1,) * self._a.ndim)
     return index, source, d
@@ -251,12 +245,9 @@ def _flat_positions(index, n):
     a = index._a
     if a.dtype is not _dtypes.int64:
         raise RuntimeError("take(): Expected a long tensor for index, but got " + a.dtype.scalar_name)
-    if a.numel:
-        low, high = (getattr(K, name)(a, (1 << a.ndim) - 1, 0).item() for name in ("amin", "amax"))
-        if low < -n or high >= n:
-            worst = high if high >= n else low
-            raise IndexError(f"out of range: tried to access index {worst} on a tensor of {n} elements.")
-    return index.contiguous()
+    index = index.contiguous()
+    check_index(index, TAKEN, n)
+    return index
 
 
 @method(out=True)
@@ -355,6 +346,27 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     return _index(x, *indices, before=before, order=order)
 
 
+@op
+def _masked_scatter(x, source, mask, /):
+    out = _copied(x)
+    K.masked_scatter_into(out, mask, contig(source))
+    return out
+
+
+@op(name="masked_scatter_backward")
+def _masked_gather(g, mask, /, *, shape):
+    out = _native.empty(shape, g.dtype.code)
+    K.masked_gather_into(out, mask, g)
+    return out
+
+
+_masked_scatter.vjp(
+    x=lambda g, mask: _where(mask, 0.0, g),
+    source=lambda g, mask, source_shape: _masked_gather(g, mask, shape=source_shape),
+)
+_masked_gather.vjp(g=lambda v, mask, g_shape: _masked_scatter(v.new_zeros(g_shape), v, mask))
+
+
 def _masked_scatter_(self, mask, source):
     """Writes the elements of `source`, in order, to the places where the mask is True. In place; returns self."""
     if mask._a.dtype is not _dtypes.bool_:
@@ -364,12 +376,9 @@ def _masked_scatter_(self, mask, source):
                            f"and {source._a.dtype.scalar_name}")  # fmt: skip
     if mask._a.shape != self._a.shape:
         mask = mask.expand(self._a.shape)
-    n = K.nonzero_count(mask._a).item()
-    if n > source._a.numel:
-        raise RuntimeError("Number of elements of source < number of ones in mask")
-    target = self.view(1) if self._a.ndim == 0 else self
-    put_at(target, [mask.reshape(target._a.shape)], source.reshape(-1)[:n], False)
-    return self
+    return apply_inplace(
+        _masked_scatter, self, source, mask, into=lambda out, x, v, m: K.masked_scatter_into(out, m, contig(v))
+    )
 
 
 tensor_method("masked_scatter_", _masked_scatter_)

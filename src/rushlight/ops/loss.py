@@ -16,6 +16,7 @@ from ..autograd.tensor import Tensor
 from ._advice import negative_counts, other_size
 from ._declare import contig
 from ._reduction import reduced, resolve
+from ._values import VARIANCES, check_floats
 from .creation import ones_like, result_type
 from .pointwise import abs as _abs
 from .pointwise import minimum, where
@@ -386,8 +387,8 @@ def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"
         if var < 0:
             raise ValueError("var has negative entry/entries")
         var = ones_like(input) * var
-    elif bool((var < 0).any()):
-        raise ValueError("var has negative entry/entries")
+    else:
+        check_floats(var, VARIANCES)
     a, b = tuple(input.shape), tuple(var.shape)
     if a != b:
         if a[:-1] == b:

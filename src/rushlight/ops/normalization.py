@@ -108,18 +108,18 @@ def _check_batch_size(shape, shown=None):
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {shown}")
 
 
-def _update_running(running, value, momentum):
-    _recording.note(running)
-    K.running_stats_into(running._a, value._a, float(momentum))
+def _update_running(running, value, momentum, batches=None):
+    _recording.note(running, batches)
+    K.running_stats_into(running._a, value._a, None if batches is None else batches._a, float(momentum))
 
 
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
-               bias: Tensor | None = None, training: bool = False, momentum: float = 0.1,
-               eps: float = 1e-5) -> Tensor:  # fmt: skip
+               bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-5, *,
+               _batches: Tensor | None = None) -> Tensor:  # fmt: skip
     """(input - mean) / sqrt(var + eps) * weight + bias, per channel (dimension 1).
 
     In training mean and variance are the batch's, and the running ones move towards them by `momentum` in place (the
-    variance unbiased). Otherwise the running ones are used.
+    variance unbiased). Otherwise the running ones are used. `_batches`: how many there were, for the mean over all of them.
     Raises: ValueError for one value per channel in training; RuntimeError for vectors of the wrong length.
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.batch_norm.html
     """
@@ -152,8 +152,8 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     mean, rstd, variance = _statistics(a.shape[1], a, 3)
     y = _batch_norm(input, weight, bias, mean, rstd, variance, eps=float(eps))
     if running_mean is not None and a.numel:
-        _update_running(running_mean, mean, momentum)
-        _update_running(running_var, variance, momentum)
+        _update_running(running_mean, mean, momentum, _batches)
+        _update_running(running_var, variance, momentum, _batches)
     return y
 
 

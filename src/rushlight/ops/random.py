@@ -5,11 +5,12 @@ from __future__ import annotations
 import operator
 
 from .. import _check as check
-from .. import _dtypes, _native
+from .. import _dtypes, _native, _recording
 from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import method, write_out
+from ._values import DEVIATIONS, SUMS, WEIGHTS, check_floats
 from .creation import _like, _new
 from .random_fill import DIGITS, _bernoulli_, _normal_, _number, _random_, _state
 
@@ -304,10 +305,8 @@ def normal(
         return _deliver(_normal_(a, mean, std, generator=generator), out, requires_grad)
     state = _state(generator)
     if isinstance(std, Tensor):
-        if std._a.numel and not std._a.dtype.is_floating_point:
-            pass  # the kernel says what it does not take
-        elif std._a.numel and float(std.detach().min().item()) < 0:
-            raise RuntimeError("normal expects all elements of std >= 0.0")
+        if std._a.dtype.is_floating_point:  # of others the kernel says that it does not take them
+            check_floats(std, DEVIATIONS)
         t = _normal_both(mean, std, state=state) if isinstance(mean, Tensor) else _normal_std(float(mean), std, state=state)
     elif isinstance(mean, Tensor):
         if not float(std) >= 0:
@@ -319,9 +318,6 @@ def normal(
             f"({type(mean).__name__}, {type(std).__name__}), but expected a tensor mean, a tensor std, or a size"
         )
     return _deliver(t, out, False)
-
-
-_INVALID_PROBABILITIES = "probability tensor contains either `inf`, `nan` or element < 0"
 
 
 @method
@@ -343,16 +339,15 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
     if a.shape[-1] > 2**24:
         raise RuntimeError("number of categories cannot exceed 2^24")
+    _recording.note(input)
     x = input.detach()
     state = _state(generator)
     if replacement and num_samples > 1:
         result = _native.empty((*a.shape[:-1], num_samples), _dtypes.int64.code)
         K.random_multinomial_into(result, state, a if a.contiguous else K.copy(x.contiguous()._a))
         return _deliver(_native.wrap(result), out, False)
-    if a.numel and not (x.max().item() < float("inf") and x.min().item() >= 0):
-        raise RuntimeError(_INVALID_PROBABILITIES)
-    if a.numel and bool((x.sum(-1) == 0).any().item()):
-        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    check_floats(x, WEIGHTS)
+    check_floats(x.sum(-1), SUMS)
     # argmax of p / q with q exponential is a draw from p, and the runners-up are draws without replacement.
     q = _like(x, None, None, None, False)
     K.random_exponential_into(q._a, state, 1.0)

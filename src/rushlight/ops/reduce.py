@@ -11,7 +11,7 @@ from .._kernels import K
 from ..autograd.autocast import full_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
-from ._declare import method, numpy_names
+from ._declare import contig, method, numpy_names
 from .creation import _cast
 from .pointwise import _where, isnan
 from .scan import _cumprod
@@ -127,12 +127,19 @@ def _prod(x, /, *, dim, keepdim):
     return K.prod(x, check.mask_of(dim, x.ndim), keepdim)
 
 
+@op(differentiable=False)
+def _prod_backward(g, x, out, /, *, dim):
+    x = contig(x)
+    flat = x.view((x.numel,)) if dim is None else x
+    return K.prod_backward(contig(g), flat, contig(out), dim or 0).view(x.shape)
+
+
 @_prod.vjp
 def _(g, x, out, *, dim, keepdim):
+    if not _native.is_grad_enabled():
+        return _prod_backward(g, x, out, dim=dim)
+    # No division, for there may be zeros: the product of everything before an element and of everything after it.
     shape = x._a.shape
-    if not K.nonzero_count((x == 0)._a).item():
-        return _restore(g * out, shape, dim, keepdim) / x
-    # With zeros: the product of everything before an element and of everything after it.
     flat = x.reshape(-1) if dim is None else x.transpose(dim, -1)
     n, dims = flat._a.shape[-1], flat._a.ndim - 1
     ones = flat.new_ones((*flat._a.shape[:-1], 1))

@@ -29,8 +29,15 @@ def _cumprod(x, /, *, dim, reverse):
     return K.cumprod(contig(x), dim, reverse)
 
 
+@op(differentiable=False)
+def _cumprod_backward(g, x, out, /, *, dim, reverse):
+    return K.cumprod_backward(contig(g), contig(x), out, dim, reverse)
+
+
 @_cumprod.vjp
 def _(g, x, out, *, dim, reverse):
+    if not _native.is_grad_enabled():
+        return _cumprod_backward(g, x, out, dim=dim, reverse=reverse)
     if not K.nonzero_count((x == 0)._a).item():
         return _cumsum(g * out, dim=dim, reverse=not reverse) / x
     # With zeros no division: the derivative for an element is the running product with a 1 in its place.

@@ -11,6 +11,7 @@ from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import method, tensor_method, write_out
+from ._values import NO_ZEROS, check_floats
 from .creation import tensor
 from .pointwise import _where
 from .shape import _expand, broadcast_shapes
@@ -217,8 +218,7 @@ def _(g, x, src, index, out, *, dim, reduce, include_self):
     elif reduce == "prod":
         masked = (x == 0).to(g.dtype)
         zeros = _scatter_add(masked if include_self else masked * 0, (part == 0).to(g.dtype), index, dim=dim)
-        if K.nonzero_count(zeros._a).item():
-            raise NotImplementedError("scatter_reduce(): the gradient of prod with zeros is not implemented")
+        check_floats(zeros, NO_ZEROS)
         gx, gs = g * out / x, spread(g * out) / part
     else:
         self_is = (x == out).to(g.dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 
 from .. import _check as check
-from .. import _native
+from .. import _native, _recording
 from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Size, Tensor
@@ -74,7 +74,7 @@ def _view_method(self, *shape, dtype=None):
     if dtype is not None:
         if dtype.itemsize != self._a.itemsize:
             return _view_other_width(self, dtype)
-        return _native.wrap(self._a.reinterpret(dtype.code))
+        return _recording.note_alias(_native.wrap(self._a.reinterpret(dtype.code)), self)
     return _view(self, shape=infer_shape(check.shape_args(shape), self._a.numel))
 
 

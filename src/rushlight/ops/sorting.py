@@ -13,6 +13,7 @@ from ..autograd.autocast import full_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig, method, numpy_names
+from ._values import NANQUANTILES, QUANTILES, check_floats
 from .creation import result_type, tensor
 from .extrema import _shared, check_not_empty, select_along
 from .indexing import nonzero
@@ -176,8 +177,7 @@ def _quantile_args(name, input, q, dim, interpolation):
             raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
         if q._a.dtype is not input._a.dtype:
             raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
-        if bool(((q < 0) | (q > 1)).sum().item()):
-            raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
+        check_floats(q, QUANTILES if name == "quantile" else NANQUANTILES)
     else:
         if not 0 <= q <= 1:
             raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q:g}")
@@ -386,9 +386,6 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     if min > max:
         raise RuntimeError("torch.histc: max must be larger than min")
     x = input.detach().contiguous()
-    if min == max and a.numel:
-        low, high = x.min().item(), x.max().item()
-        min, max = (low - 1, high + 1) if low == high else (low, high)
     out = _native.empty((bins,), a.dtype.code)
     K.fill_into(out, 0)
     K.histc_into(out, x._a, float(min), float(max))

@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 
-from .. import _dtypes, _native
+from .. import _dtypes, _native, _recording
 from .._kernels import K
 from ..autograd.inplace import apply_inplace, check_inplace
 from ..autograd.op import op
@@ -235,27 +235,29 @@ def plan(x, found):
                         f"tensor {list(shape)} at index {at + j}"
                     )
             where = nonzero_array(a)
-            expanded.extend(where.select(0, j) for j in range(a.ndim))
+            expanded.extend(_native.wrap(where.select(0, j)) for j in range(a.ndim))
         elif a.dtype is _dtypes.int64:
-            expanded.append(a)
+            expanded.append(item)
         elif a.dtype is _dtypes.int32:
-            expanded.append(item.long()._a)
+            expanded.append(item.long())
         else:
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     if len(expanded) > len(shape):
         raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
-    dims = [d for d, a in enumerate(expanded) if a is not None]
-    arrays = [expanded[d] for d in dims]
-    if len(arrays) > 1:
+    dims = [d for d, item in enumerate(expanded) if item is not None]
+    indices = [expanded[d] for d in dims]
+    if len(indices) > 1:
         try:
-            common = tuple(broadcast_shapes(*(a.shape for a in arrays)))
+            common = tuple(broadcast_shapes(*(i._a.shape for i in indices)))
         except RuntimeError:
             raise IndexError(
                 "shape mismatch: indexing tensors could not be broadcast together with shapes "
-                + ", ".join(str(list(a.shape)) for a in arrays)
+                + ", ".join(str(list(i._a.shape)) for i in indices)
             ) from None
-        arrays = [a if a.shape == common else a.expand(common) for a in arrays]
-    indices = [_native.wrap(a if a.contiguous else contig(a)) for a in arrays]
+        indices = [
+            i if i._a.shape == common else _recording.note_alias(_native.wrap(i._a.expand(common)), i) for i in indices
+        ]
+    indices = [i if i._a.contiguous else _native.wrap(contig(i._a)) for i in indices]
     if dims[-1] - dims[0] == len(dims) - 1:
         return indices, dims[0], None
     # Not next to each other: the index dimensions come first in the result.
@@ -344,16 +346,24 @@ def _setitem(self, index, value):
     if x._base is not self and x is not self:
         check_inplace(x)
     if not isinstance(value, Tensor):
-        if (
-            len(found) == 1
-            and found[0] is not None
-            and found[0]._a.dtype is _dtypes.bool_
-            and found[0]._a.shape == x._a.shape
-        ):
-            x.masked_fill_(found[0], value)
+        mask = _only_mask(x, found)
+        if mask is not None:
+            x.masked_fill_(mask, value)
             return
         value = tensor(value, dtype=x._a.dtype)
     put(x, found, value, accumulate=False)
+
+
+def _only_mask(x, found):
+    """The mask that alone takes part in an index, ready to be broadcast against `x`; else None."""
+    at = 0
+    while found[at] is None:
+        at += 1
+    mask, shape = found[at], x._a.shape
+    end = at + mask._a.ndim
+    if at != len(found) - 1 or mask._a.dtype is not _dtypes.bool_ or mask._a.shape != shape[at:end]:
+        return None
+    return mask if end == len(shape) else mask.reshape((*mask._a.shape, *(1,) * (len(shape) - end)))
 
 
 def put(x, found, value, accumulate):

@@ -71,15 +71,15 @@ class _NormBase(Module):
 class _BatchNorm(_NormBase):
     def forward(self, input):
         self._check_input_dim(input)
-        factor = 0.0 if self.momentum is None else self.momentum
+        batches = None  # for the mean over all of them
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-            if self.momentum is None:  # the mean over all batches so far
-                factor = 1.0 / float(self.num_batches_tracked.item())
+            batches = self.num_batches_tracked if self.momentum is None else None
         use_running = not self.training or self.track_running_stats
         return batch_norm(
             input, self.running_mean if use_running else None, self.running_var if use_running else None, self.weight, self.bias,
-            self.training or (self.running_mean is None and self.running_var is None), factor, self.eps)  # fmt: skip
+            self.training or (self.running_mean is None and self.running_var is None),
+            0.0 if self.momentum is None else self.momentum, self.eps, _batches=batches)  # fmt: skip
 
 
 _DOC = """(x - mean) / sqrt(var + eps) * weight + bias per channel, over a batch {shape}.

@@ -6,6 +6,7 @@ import copy
 import math
 import warnings
 
+from ...ops._values import may_read
 from ...ops.attention import canonical_mask
 from ...ops.creation import full
 from .. import functional as F
@@ -25,11 +26,19 @@ def _causal_mask(size, device=None, dtype=None):
     return full((size, size), -math.inf, dtype=dtype, device=device).triu(1)
 
 
-def _is_causal(mask, is_causal, size):
-    """Whether the mask is the causal one; looked up in the mask itself if nobody said."""
+def _is_causal(mask, is_causal, size, dtype):
+    """Whether the mask is the causal one; looked up in the mask itself if nobody said.
+
+    Note [Causal or not]: while a step is being recorded the answer stays a 0-d tensor, which attention reads when it runs, in
+    every repetition anew. So the mask may be an argument, or change, and the result is the one without `compile`, bit for bit.
+    """
     if is_causal is None and mask is not None:
         causal = _causal_mask(size, dtype=mask.dtype if mask.is_floating_point() else None)
-        return tuple(mask.shape) == tuple(causal.shape) and bool((mask == causal).all())
+        if tuple(mask.shape) != tuple(causal.shape):
+            return False
+        same = (mask == causal).all()
+        fits = mask.dtype is dtype and not mask.requires_grad  # or attention takes it only if it is not the causal one
+        return bool(same) if may_read() or not fits else same
     return is_causal is True
 
 
@@ -180,7 +189,7 @@ class TransformerEncoder(Module):
         padding = canonical_mask(src_key_padding_mask, "src_key_padding_mask", None if mask is None else mask.dtype, "mask",
                                  src.dtype)  # fmt: skip
         mask = canonical_mask(mask, "mask", None, "", src.dtype, False)
-        is_causal = _is_causal(mask, is_causal, _length(src, self.layers[0].self_attn.batch_first))
+        is_causal = _is_causal(mask, is_causal, _length(src, self.layers[0].self_attn.batch_first), src.dtype)
         out = src
         for layer in self.layers:
             out = layer(out, src_mask=mask, is_causal=is_causal, src_key_padding_mask=padding)
@@ -197,7 +206,8 @@ class TransformerDecoder(Module):
 
     def forward(self, tgt, memory, tgt_mask=None, memory_mask=None, tgt_key_padding_mask=None, memory_key_padding_mask=None,
                 tgt_is_causal=None, memory_is_causal=False):  # fmt: skip
-        tgt_is_causal = _is_causal(tgt_mask, tgt_is_causal, _length(tgt, self.layers[0].self_attn.batch_first))
+        size = _length(tgt, self.layers[0].self_attn.batch_first)
+        tgt_is_causal = _is_causal(tgt_mask, tgt_is_causal, size, tgt.dtype)
         out = tgt
         for layer in self.layers:
             out = layer(out, memory, tgt_mask=tgt_mask, memory_mask=memory_mask, tgt_key_padding_mask=tgt_key_padding_mask,

@@ -10,6 +10,7 @@ from ..._kernels import K
 from ...autograd.grad_mode import no_grad
 from ...autograd.op import no_array
 from ...autograd.tensor import Tensor
+from ...ops._values import FINITE, check_floats
 from ...ops.creation import tensor
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
@@ -36,12 +37,8 @@ def get_total_norm(tensors, norm_type: float = 2.0, error_if_nonfinite: bool = F
     except NotImplementedError:
         raise no_array("linalg_vector_norm") from None
     total = _native.wrap(K.grad_norm(arrays, norm_type))
-    if error_if_nonfinite and not abs(total.item()) < float("inf"):
-        raise RuntimeError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
-            "clipped. To disable this error and scale the gradients by the non-finite norm anyway, set "
-            "`error_if_nonfinite=False`"
-        )
+    if error_if_nonfinite:
+        check_floats(total, FINITE, norm_type)
     return total
 
 
