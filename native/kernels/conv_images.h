@@ -47,12 +47,18 @@ void image_tile(const T* src, int64_t line, int64_t step, const int64_t* offsets
   V acc[M][P];
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int p = 0; p < P; ++p) acc[m][p] = Simd<T>::all(end.start(m));
   for (int64_t i = 0; i < lines; ++i, src += line, w += w_line) {
     const T* b = w;
     for (int64_t k = 0; k < n; ++k, b += M) {
       const T* at = src + offsets[k];
+      if constexpr (M == 1) {
+        const V v = Simd<T>::all(b[0]);
+#pragma GCC unroll 16
+        for (int p = 0; p < P; ++p) acc[0][p] += v * Simd<T>::load(at + p * step);
+        continue;
+      }
       V s[P];
 #pragma GCC unroll 8
       for (int p = 0; p < P; ++p) s[p] = Simd<T>::load(at + p * step);
@@ -66,7 +72,7 @@ void image_tile(const T* src, int64_t line, int64_t step, const int64_t* offsets
   }
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int p = 0; p < P; ++p) Simd<T>::store(out + m * out_plane + p * out_step, end(acc[m][p]));
 }
 
@@ -131,13 +137,17 @@ struct ImageProducts {
   static constexpr int kChannels = kWide ? 6 : 3;              // of a tile, at most
   static constexpr int64_t kRoom = 98304;                      // elements of a job's rows
   static constexpr int64_t kJobs = 16;                         // wanted, so that any number of threads has work
-  static constexpr int pixels(int channels) { return kWide ? (channels <= 3 ? 8 : 4) : (channels <= 2 ? 4 : 3); }
+  static constexpr int pixels(int channels) {
+    if (channels == 1) return kWide ? 14 : 8;
+    return kWide ? (channels <= 3 ? 8 : 4) : (channels <= 2 ? 4 : 3);
+  }
 
   const ConvGeometry& q;
   const bool forward;
   const T *src, *w;
   Finish<T> finish;
   T* dst;
+  const int64_t edge = zeros();               // left and right of a row
 
   int64_t Ks() const { return forward ? q.C : q.O; }
   int64_t M() const { return forward ? q.O : q.C; }
@@ -149,9 +159,18 @@ struct ImageProducts {
   int64_t groups() const { return (q.N + L - 1) / L; }
   int64_t parts() const { return (M() + kChannels - 1) / kChannels; }
   int64_t part(int64_t i) const { return M() * i / parts(); }
-  // Zeros left and right of a row: a tile reads this far beyond what its pixels have in common.
-  int64_t zeros() const { return (pixels(static_cast<int>((M() + parts() - 1) / parts())) - 1) * (forward ? q.stride[2] : 1); }
-  int64_t pitch() const { return (from()[2] + 2 * zeros()) * L; }
+  // As far as taps reach, and no further than from one end of a tile to the other.
+  int64_t zeros() const {
+    int64_t far = 0;
+    for (int64_t r = 0; r < phases(2); ++r) {
+      const Axis x = axis(2, r);
+      if (x.count == 0 || x.taps == 0) continue;
+      for (int64_t j : {int64_t{0}, x.taps - 1})
+        far = std::max({far, -x.source(0, j), x.source(x.count - 1, j) - (from()[2] - 1)});
+    }
+    return std::min(far, (pixels(static_cast<int>((M() + parts() - 1) / parts())) - 1) * (forward ? q.stride[2] : 1));
+  }
+  int64_t pitch() const { return (from()[2] + 2 * edge) * L; }
 
   // Rows of the source that rows [y0, y1) of the result read.
   void rows(int64_t y0, int64_t y1, int64_t* low, int64_t* high) const {
@@ -211,73 +230,85 @@ struct ImageProducts {
   }
 
   void run() const {
-    const int64_t height = to()[1], lines = band(), bands = (height + lines - 1) / lines;
+    const int64_t height = to()[1], lines = band(), bands = (height + lines - 1) / lines, count = phases(1) * phases(2);
+    int64_t most = 0;                         // rows of the source in a band
+    for (int64_t y0 = 0; y0 < height; y0 += lines) {
+      int64_t low, high;
+      rows(y0, std::min(height, y0 + lines), &low, &high);
+      most = std::max(most, high - low);
+    }
+    const int64_t channel = most * pitch();
     Scratch<T> weights(M() * Ks() * q.taps());
-    pack(weights);
+    Scratch<int64_t> offsets(Ks() * q.k[2] * phases(1));
+    Scratch<Tile> tiles(count * to()[2]);
+    Scratch<Phase> table(count);
+    prepare(channel, weights, offsets, tiles.p, table.p);
     parallel_for(groups() * bands, [&](int64_t job) {
       const int64_t n0 = job / bands * L, y0 = job % bands * lines;
-      images(n0, std::min(L, q.N - n0), y0, std::min(height, y0 + lines), weights);
+      images(n0, std::min(L, q.N - n0), y0, std::min(height, y0 + lines), channel, table.p);
     });
   }
 
  private:
-  // Per phase and part of the channels: (tap of y, tap of x, source channel, channel).
-  void pack(T* out) const {
-    const int64_t row = forward ? q.C * q.taps() : q.taps(), channel = forward ? q.taps() : q.C * q.taps();
+  struct Phase {
+    Axis y, x;
+    const T* weights;                         // per part of the channels: (tap of y, tap of x, source channel, channel)
+    const int64_t* offsets;                   // (tap of x, source channel)
+    const Tile* row;
+    int64_t tiles;
+  };
+
+  void prepare(int64_t channel, T* weights, int64_t* offsets, Tile* tiles, Phase* table) const {
+    const int64_t row = forward ? q.C * q.taps() : q.taps(), step = forward ? q.taps() : q.C * q.taps();
     for (int64_t ry = 0; ry < phases(1); ++ry)
       for (int64_t rx = 0; rx < phases(2); ++rx) {
         const Axis y = axis(1, ry), x = axis(2, rx);
+        *table++ = {y, x, weights, offsets, tiles, tiles_across(x)};
         for (int64_t i = 0; i < parts(); ++i)
           for (int64_t jy = 0; jy < y.taps; ++jy)
             for (int64_t jx = 0; jx < x.taps; ++jx) {
               const T* tap = w + (y.tap + jy * y.tap_step) * q.k[2] + x.tap + jx * x.tap_step;
               for (int64_t c = 0; c < Ks(); ++c)
-                for (int64_t m = part(i); m < part(i + 1); ++m) *out++ = tap[m * row + c * channel];
+                for (int64_t m = part(i); m < part(i + 1); ++m) *weights++ = tap[m * row + c * step];
             }
+        for (int64_t j = 0; j < x.taps; ++j)
+          for (int64_t c = 0; c < Ks(); ++c) *offsets++ = j * x.across * L + c * channel;
+        cut(x, tiles);
+        tiles += tiles_across(x);
       }
   }
 
-  void images(int64_t n0, int64_t count, int64_t y0, int64_t y1, const T* weights) const {
+  // Row by row of the result, whatever their phases: they read the same rows of the source.
+  void images(int64_t n0, int64_t count, int64_t y0, int64_t y1, int64_t channel, const Phase* table) const {
     int64_t low, high;
     rows(y0, y1, &low, &high);
-    const int64_t W = to()[2], height = high - low, channel = height * pitch(), result = (y1 - y0) * W * L;
+    const int64_t W = to()[2], result = (y1 - y0) * W * L, from_plane = from()[1] * from()[2];
     Scratch<T> in(Ks() * channel), out(M() * result);
-    const int64_t from_plane = from()[1] * from()[2];
     for (int64_t c = 0; c < Ks(); ++c)
-      load_images<T>(src + (n0 * Ks() + c) * from_plane, Ks() * from_plane, count, from()[2], low, high, zeros(), zeros(),
+      load_images<T>(src + (n0 * Ks() + c) * from_plane, Ks() * from_plane, count, from()[2], low, high, edge, edge,
                      in + c * channel);
-    for (int64_t ry = 0; ry < phases(1); ++ry)
-      for (int64_t rx = 0; rx < phases(2); ++rx) {
-        const Axis y = axis(1, ry), x = axis(2, rx);
-        phase(y, x, low, channel, in, y0, y1, weights, out);
-        weights += M() * Ks() * y.taps * x.taps;
+    for (int64_t y = y0; y < y1; ++y)
+      for (int64_t k = 0; k < phases(1) * phases(2); ++k) {
+        const Axis& a = table[k].y;
+        const int64_t i = y - a.first;
+        if (i >= 0 && i % a.step == 0 && i / a.step < a.count) line(table[k], i / a.step, low, in, out + (y - y0) * W * L, result);
       }
     for (int64_t m = 0; m < M(); ++m)
       channels_first<T>(out + m * result, (y1 - y0) * W, count, dst + ((n0 * M() + m) * to()[1] + y0) * W, M() * to()[1] * W);
   }
 
-  void phase(const Axis& y, const Axis& x, int64_t low, int64_t channel, const T* in, int64_t y0, int64_t y1, const T* weights,
-             T* out) const {
-    const int64_t W = to()[2], plane = (y1 - y0) * W * L;
-    Scratch<int64_t> offsets(x.taps * Ks());
-    for (int64_t j = 0; j < x.taps; ++j)
-      for (int64_t c = 0; c < Ks(); ++c) offsets[j * Ks() + c] = j * x.across * L + c * channel;
-    const int64_t tiles = tiles_across(x);
-    Scratch<Tile> row(tiles);
-    cut(x, row.p);
-    for (int64_t i = y0 > y.first ? (y0 - y.first + y.step - 1) / y.step : 0; i < y.count && y.first + i * y.step < y1; ++i) {
-      int64_t jy0, jy1;
-      y.within(i, from()[1], &jy0, &jy1);
-      const T* line = in + (y.source(i, jy0) - low) * pitch() + zeros() * L;
-      T* to_line = out + (y.first + i * y.step - y0) * W * L;
-      const T* part_weights = weights;
-      for (int64_t k = 0; k < parts(); ++k) {
-        const int64_t m0 = part(k), m = part(k + 1) - m0, per = Ks() * m;
-        const T* w_line = part_weights + jy0 * x.taps * per;
-        tile<kChannels>(static_cast<int>(m), row.p, tiles, line, y.across * pitch(), x.along * L, offsets.p, Ks(), jy1 - jy0, w_line,
-                        x.taps * per, finish.from(m0), to_line + m0 * plane + x.first * L, x.step * L, plane);
-        part_weights += y.taps * x.taps * per;
-      }
+  // Pixels of one phase in one row; channels of the result are `plane` apart.
+  void line(const Phase& f, int64_t i, int64_t low, const T* in, T* out, int64_t plane) const {
+    int64_t from_tap, to_tap;
+    f.y.within(i, from()[1], &from_tap, &to_tap);
+    const T* source = in + (f.y.source(i, from_tap) - low) * pitch() + edge * L;
+    const T* weights = f.weights;
+    for (int64_t k = 0; k < parts(); ++k) {
+      const int64_t m0 = part(k), m = part(k + 1) - m0, per = f.x.taps * Ks() * m;
+      tile<kChannels>(static_cast<int>(m), f.row, f.tiles, source, f.y.across * pitch(), f.x.along * L, f.offsets, Ks(),
+                      to_tap - from_tap, weights + from_tap * per, per, finish.from(m0), out + m0 * plane + f.x.first * L,
+                      f.x.step * L, plane);
+      weights += f.y.taps * per;
     }
   }
 

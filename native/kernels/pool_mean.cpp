@@ -96,7 +96,6 @@ struct MeanForward : MeanPlanes<T> {
     std::fill(sums.p, sums + rows * pitch + Base::kSlack, T(0));
   }
 
-
   // The sum of `lines` lines, LINES if that is not 0: most windows are 2 or 3 high.
   template <int LINES>
   static void add_lines(const T* s, int64_t lines, int64_t W, const T* end, T* to) {
