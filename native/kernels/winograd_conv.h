@@ -2,7 +2,8 @@
 //
 // Tiles are taken in slabs, whose transforms stay in the cache. A job is a panel of output channels and a range of tiles: it
 // takes blocks of input channels, multiplies, and transforms the sums back. The weights' transform is made once
-// if it is small, and else by each job for itself, so that it never goes through memory.
+// if it is small, and else by each job for itself, so that it never goes through memory. Jobs are in the order of tiles, so
+// that a thread multiplies those that it has transformed, and these are of images that other kernels have given it, too.
 #pragma once
 
 #include "conv.h"
@@ -105,12 +106,12 @@ struct WinogradConv {
       const int64_t s1 = std::min(grid.count, s0 + slab);
       const int64_t chunk = std::max<int64_t>(1, 64 / grid.TX) * grid.TX, chunks = (s1 - s0 + chunk - 1) / chunk;
       parallel_for(chunks * D::blocks(C), [&](int64_t i) {
-        const int64_t t0 = s0 + i % chunks * chunk, c = i / chunks * L;
+        const int64_t t0 = s0 + i / D::blocks(C) * chunk, c = i % D::blocks(C) * L;
         D::template tiles_in<typename D::Input>(image, grid, t0, std::min(s1, t0 + chunk), c, {v + c, v_element, pitch, s0});
       });
       const int64_t range = D::even(s1 - s0, ranges_most), ranges = (s1 - s0 + range - 1) / range;
       parallel_for(panels * ranges, [&](int64_t i) {
-        const int64_t panel = i / ranges, t0 = s0 + i % ranges * range, t1 = std::min(s1, t0 + range), n = t1 - t0;
+        const int64_t panel = i % panels, t0 = s0 + i / panels * range, t1 = std::min(s1, t0 + range), n = t1 - t0;
         const int64_t vs = vecs(panel), m_element = D::odd_lines(n * vs * L), height = D::even(n, kMR);
         Scratch<float> sums(D::kDomain * m_element), own(shared ? 0 : u_size);
         for (int64_t kb = 0; kb < k_blocks; ++kb) {

@@ -61,9 +61,9 @@ struct WinogradWeight {
       const int64_t s1 = std::min(grid.count, s0 + slab), n = s1 - s0;
       const int64_t chunk = std::max<int64_t>(1, 64 / grid.TX) * grid.TX, chunks = (n + chunk - 1) / chunk;
       parallel_for(chunks * (D::blocks(C) + D::blocks(O)), [&](int64_t i) {
-        const int64_t t0 = s0 + i % chunks * chunk, t1 = std::min(s1, t0 + chunk), c = i / chunks * L;
+        const int64_t all = D::blocks(C) + D::blocks(O), t0 = s0 + i / all * chunk, t1 = std::min(s1, t0 + chunk), c = i % all * L;
         if (c < C) return D::template tiles_in<typename D::Input>(x, grid, t0, t1, c, {v + c, v_element, pitch, s0});
-        const int64_t b = i / chunks - D::blocks(C), lanes = vecs(b / 2) * L;
+        const int64_t b = i % all - D::blocks(C), lanes = vecs(b / 2) * L;
         D::template tiles_in<typename D::Gradient>(g, grid, t0, t1, b * L, {u + b / 2 * u_panel + b % 2 * L, u_element, lanes, s0});
       });
       const int64_t block = D::even(n, kTileBlock);
