@@ -256,17 +256,6 @@ RL_KERNEL(conv, 1, conv_infer, conv_run)
 
 // ---- transpose in the input -------------------------------------------------------------------------------------
 
-// Along one dimension, input i meets output o through tap t if i + pad = o * stride + t * dil. With
-// i + pad = stride * q + r only the taps with t * dil = r (mod stride) count, and o = q - t * dil / stride.
-struct Residue {
-  int64_t first, count, q;                    // pixels first, first + stride, …; q of the first
-};
-
-Residue residue(const ConvGeometry& q, int d, int64_t r) {
-  const int64_t s = q.stride[d], first = ((r - q.pad[d]) % s + s) % s;
-  return {first, first < q.in[d] ? (q.in[d] - 1 - first) / s + 1 : 0, (first + q.pad[d]) / s};
-}
-
 // `zeros` before the gradient, along y and x.
 template <class Form>
 bool winograd_transpose(const ConvGeometry& q, const int64_t* zeros, const float* g, const float* w, const float* b, float* x) {

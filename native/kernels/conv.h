@@ -35,6 +35,17 @@ struct ConvGeometry {
   }
 };
 
+// Along one dimension, input i meets output o through tap t if i + pad = o * stride + t * dil. With
+// i + pad = stride * q + r only the taps with t * dil = r (mod stride) count, and o = q - t * dil / stride.
+struct Residue {
+  int64_t first, count, q;                    // pixels first, first + stride, …; q of the first
+};
+
+inline Residue residue(const ConvGeometry& q, int d, int64_t r) {
+  const int64_t s = q.stride[d], first = ((r - q.pad[d]) % s + s) % s;
+  return {first, first < q.in[d] ? (q.in[d] - 1 - first) / s + 1 : 0, (first + q.pad[d]) / s};
+}
+
 // What happens to finished sums: channel c starts at bias[c] (none if null), and what is less than `low` becomes it.
 template <class T>
 struct Finish {

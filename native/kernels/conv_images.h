@@ -10,9 +10,9 @@
 namespace rl {
 namespace {
 
-// One dimension of one phase: result i, at first + i * step of the image, meets tap j, number tap + j * tap_step of the kernel, in
-// source(i, j). A convolution is one phase, a transposed one has as many as its stride.
-struct Axis {
+// One dimension of one phase: result i, at first + i * step of the image, meets tap j, number tap + j * tap_step of the kernel,
+// in source(i, j). A convolution is one phase, a transposed one has as many as its stride.
+struct TapAxis {
   int64_t count, first, step;
   int64_t taps, tap, tap_step;
   int64_t base, along, across;
@@ -28,14 +28,14 @@ struct Axis {
     *to = std::max(*from, high > 0 ? taps - std::min(taps, (high + d - 1) / d) : taps);
   }
 
-  static Axis forward(const ConvGeometry& q, int d) {
+  static TapAxis forward(const ConvGeometry& q, int d) {
     return {q.out[d], 0, 1, q.k[d], 0, 1, -q.pad[d], q.stride[d], q.dil[d]};
   }
-  // With i + pad = stride * source + r + ..., see Residue in conv.cpp; for a stride or a dilation of 1.
-  static Axis transposed(const ConvGeometry& q, int d, int64_t r) {
-    const int64_t s = q.stride[d], first = ((r - q.pad[d]) % s + s) % s;
-    return {first < q.in[d] ? (q.in[d] - 1 - first) / s + 1 : 0, first, s, r < q.k[d] ? (q.k[d] - 1 - r) / s + 1 : 0, r, s,
-            (first + q.pad[d]) / s, 1, -q.dil[d]};
+  // For a stride or a dilation of 1.
+  static TapAxis transposed(const ConvGeometry& q, int d, int64_t r) {
+    const int64_t s = q.stride[d];
+    const Residue z = residue(q, d, r);
+    return {z.count, z.first, s, r < q.k[d] ? (q.k[d] - 1 - r) / s + 1 : 0, r, s, z.q, 1, -q.dil[d]};
   }
 };
 
@@ -108,7 +108,7 @@ void load_images(const T* s, int64_t apart, int64_t count, int64_t width, int64_
   }
 }
 
-struct Tile {
+struct ImageTile {
   int64_t first, pixels, source, tap, taps;
 };
 
@@ -121,10 +121,11 @@ inline void image_tile_of(int64_t pixels, A... a) {
 }
 
 template <class T, int M, int P>
-void image_row(const Tile* row, int64_t tiles, const T* line, int64_t across, int64_t along, const int64_t* offsets, int64_t Ks,
-               int64_t lines, const T* w, int64_t w_line, Finish<T> end, T* out, int64_t out_step, int64_t out_plane) {
+void image_row(const ImageTile* row, int64_t tiles, const T* line, int64_t across, int64_t along, const int64_t* offsets,
+               int64_t Ks, int64_t lines, const T* w, int64_t w_line, Finish<T> end, T* out, int64_t out_step,
+               int64_t out_plane) {
   for (int64_t t = 0; t < tiles; ++t) {
-    const Tile& q = row[t];
+    const ImageTile& q = row[t];
     image_tile_of<T, P, M>(q.pixels, line + q.source, across, along, offsets + q.tap * Ks, q.taps * Ks, lines,
                            w + q.tap * Ks * M, w_line, end, out + q.first * out_step, out_step, out_plane);
   }
@@ -154,7 +155,7 @@ struct ImageProducts {
   const int64_t* from() const { return forward ? q.in : q.out; }
   const int64_t* to() const { return forward ? q.out : q.in; }
   int64_t phases(int d) const { return forward ? 1 : q.stride[d]; }
-  Axis axis(int d, int64_t phase) const { return forward ? Axis::forward(q, d) : Axis::transposed(q, d, phase); }
+  TapAxis axis(int d, int64_t phase) const { return forward ? TapAxis::forward(q, d) : TapAxis::transposed(q, d, phase); }
 
   int64_t groups() const { return (q.N + L - 1) / L; }
   int64_t parts() const { return (M() + kChannels - 1) / kChannels; }
@@ -163,7 +164,7 @@ struct ImageProducts {
   int64_t zeros() const {
     int64_t far = 0;
     for (int64_t r = 0; r < phases(2); ++r) {
-      const Axis x = axis(2, r);
+      const TapAxis x = axis(2, r);
       if (x.count == 0 || x.taps == 0) continue;
       for (int64_t j : {int64_t{0}, x.taps - 1})
         far = std::max({far, -x.source(0, j), x.source(x.count - 1, j) - (from()[2] - 1)});
@@ -176,7 +177,7 @@ struct ImageProducts {
   void rows(int64_t y0, int64_t y1, int64_t* low, int64_t* high) const {
     *low = from()[1], *high = 0;
     for (int64_t r = 0; r < phases(1); ++r) {
-      const Axis a = axis(1, r);
+      const TapAxis a = axis(1, r);
       const int64_t i0 = y0 > a.first ? (y0 - a.first + a.step - 1) / a.step : 0;
       const int64_t i1 = std::min(a.count, y1 > a.first ? (y1 - a.first + a.step - 1) / a.step : 0);
       if (i0 >= i1 || a.taps == 0) continue;
@@ -196,21 +197,24 @@ struct ImageProducts {
   // Time in vector multiply-adds, all images. Measured: what a vector of the source and of the result costs on the way in and out
   // (more where all images of a group fall into one set of the cache).
   double cost() const {
-    double work = 0;
-    for (int64_t ry = 0; ry < phases(1); ++ry)
-      for (int64_t rx = 0; rx < phases(2); ++rx) {
-        const Axis y = axis(1, ry), x = axis(2, rx);
-        int64_t lines = 0, pairs = 0;
-        for (int64_t i = 0; i < y.count; ++i) {
-          int64_t a, b;
-          y.within(i, from()[1], &a, &b);
-          lines += b - a;
-        }
-        Scratch<Tile> row(tiles_across(x));
-        cut(x, row.p);
-        for (int64_t t = 0; t < tiles_across(x); ++t) pairs += row[t].pixels * row[t].taps;
-        work += static_cast<double>(lines * pairs * M() * Ks() + 40 * y.count * parts() * tiles_across(x));
+    int64_t height = 0, lines = 0, tiles = 0, pairs = 0;       // rows and their taps, tiles and those of their pixels
+    for (int64_t r = 0; r < phases(1); ++r) {
+      const TapAxis y = axis(1, r);
+      height += y.count;
+      for (int64_t i = 0; i < y.count; ++i) {
+        int64_t a, b;
+        y.within(i, from()[1], &a, &b);
+        lines += b - a;
       }
+    }
+    for (int64_t r = 0; r < phases(2); ++r) {
+      const TapAxis x = axis(2, r);
+      Scratch<ImageTile> row(tiles_across(x));
+      cut(x, row.p);
+      tiles += tiles_across(x);
+      for (int64_t t = 0; t < tiles_across(x); ++t) pairs += row[t].pixels * row[t].taps;
+    }
+    const double work = static_cast<double>(lines * pairs * M() * Ks() + 40 * height * parts() * tiles);
     const int64_t plane = to()[1] * to()[2];
     const double out = static_cast<double>(M() * plane) * (M() * plane % 1024 == 0 ? 23 : 14);
     const double in = static_cast<double>(Ks() * from()[1] * from()[2]) * 12;
@@ -240,7 +244,7 @@ struct ImageProducts {
     const int64_t channel = most * pitch();
     Scratch<T> weights(M() * Ks() * q.taps());
     Scratch<int64_t> offsets(Ks() * q.k[2] * phases(1));
-    Scratch<Tile> tiles(count * to()[2]);
+    Scratch<ImageTile> tiles(count * to()[2]);
     Scratch<Phase> table(count);
     prepare(channel, weights, offsets, tiles.p, table.p);
     parallel_for(groups() * bands, [&](int64_t job) {
@@ -251,18 +255,18 @@ struct ImageProducts {
 
  private:
   struct Phase {
-    Axis y, x;
+    TapAxis y, x;
     const T* weights;                         // per part of the channels: (tap of y, tap of x, source channel, channel)
     const int64_t* offsets;                   // (tap of x, source channel)
-    const Tile* row;
+    const ImageTile* row;
     int64_t tiles;
   };
 
-  void prepare(int64_t channel, T* weights, int64_t* offsets, Tile* tiles, Phase* table) const {
+  void prepare(int64_t channel, T* weights, int64_t* offsets, ImageTile* tiles, Phase* table) const {
     const int64_t row = forward ? q.C * q.taps() : q.taps(), step = forward ? q.taps() : q.C * q.taps();
     for (int64_t ry = 0; ry < phases(1); ++ry)
       for (int64_t rx = 0; rx < phases(2); ++rx) {
-        const Axis y = axis(1, ry), x = axis(2, rx);
+        const TapAxis y = axis(1, ry), x = axis(2, rx);
         *table++ = {y, x, weights, offsets, tiles, tiles_across(x)};
         for (int64_t i = 0; i < parts(); ++i)
           for (int64_t jy = 0; jy < y.taps; ++jy)
@@ -289,9 +293,10 @@ struct ImageProducts {
                      in + c * channel);
     for (int64_t y = y0; y < y1; ++y)
       for (int64_t k = 0; k < phases(1) * phases(2); ++k) {
-        const Axis& a = table[k].y;
+        const TapAxis& a = table[k].y;
         const int64_t i = y - a.first;
-        if (i >= 0 && i % a.step == 0 && i / a.step < a.count) line(table[k], i / a.step, low, in, out + (y - y0) * W * L, result);
+        if (i < 0 || i % a.step != 0 || i / a.step >= a.count) continue;
+        line(table[k], i / a.step, low, in, out + (y - y0) * W * L, result);
       }
     for (int64_t m = 0; m < M(); ++m)
       channels_first<T>(out + m * result, (y1 - y0) * W, count, dst + ((n0 * M() + m) * to()[1] + y0) * W, M() * to()[1] * W);
@@ -312,13 +317,13 @@ struct ImageProducts {
     }
   }
 
-  int64_t tiles_across(const Axis& x) const {
+  int64_t tiles_across(const TapAxis& x) const {
     const int64_t wide = pixels(static_cast<int>((M() + parts() - 1) / parts()));
     return (x.count + wide - 1) / wide;
   }
 
   // A row's tiles: pixels [first, first + pixels) and the taps that any of them needs.
-  void cut(const Axis& x, Tile* row) const {
+  void cut(const TapAxis& x, ImageTile* row) const {
     const int64_t tiles = tiles_across(x);
     for (int64_t t = 0; t < tiles; ++t) {
       const int64_t x0 = x.count * t / tiles, x1 = x.count * (t + 1) / tiles;
