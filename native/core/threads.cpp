@@ -9,6 +9,15 @@
 // optimizer's averages) it reads itself in the next: it is in its own cache, which matters most where the
 // cores share no cache at all.
 //
+// Note [Handing over a job]
+// A kernel's share of work is often a few microseconds, and the cores may lie far apart, so a job costs a few
+// cache lines and no lock. `JobLine` says what there is to do and is guarded by its sequence number: odd while it
+// is written, even when it can be read, and a reader who saw it change reads again. A share is one word, the
+// sequence number of a job and how many of the share's chunks have been taken; whoever finds an older number takes
+// none for taken. A worker that comes late finds nothing to take: a job ends when all its chunks are done, so by
+// then each share has its number and is empty, or a later number. Nobody has to wait for a worker that has begun
+// nothing.
+//
 // Note [Busy neighbours]
 // The caller works too, and waits only for chunks that a worker has already begun. If the machine is busy
 // and no worker wakes in time, the caller does everything itself. Workers spin for a tenth of a millisecond
@@ -38,31 +47,82 @@ namespace rl {
 namespace {
 
 constexpr int kMaxShares = 32;
+constexpr int64_t kMaxChunks = int64_t(1) << 31;
 
-// The chunks of one thread; more threads than shares have some in common.
-struct alignas(64) Share {
-  std::atomic<int64_t> next;
-  int64_t end;
-};
-
+// What there is to do.
 struct Job {
+  uint32_t number;                           // of the jobs so far, wraps around
   void (*fn)(void*, int64_t);
   void* ctx;
   int64_t chunks;
   int shares;
-  Share share[kMaxShares];
-  std::atomic<int64_t> done{0};
-  std::atomic<int> users{0};                 // workers that may still touch this job
-  std::atomic_flag failed = ATOMIC_FLAG_INIT;
-  std::exception_ptr error;                  // the first exception, rethrown by the caller
+};
 
-  Job(void (*f)(void*, int64_t), void* c, int64_t n, int threads)
-      : fn(f), ctx(c), chunks(n), shares(threads < kMaxShares ? threads : kMaxShares) {
-    for (int k = 0; k < shares; ++k) {
-      share[k].next.store(n * k / shares, std::memory_order_relaxed);
-      share[k].end = n * (k + 1) / shares;
+// The last job, see Note [Handing over a job].
+class alignas(64) JobLine {
+ public:
+  Job publish(void (*fn)(void*, int64_t), void* ctx, int64_t chunks, int shares) {
+    const uint64_t before = sequence_.load(std::memory_order_relaxed);
+    sequence_.store(before + 1, std::memory_order_relaxed);
+    std::atomic_thread_fence(std::memory_order_release);
+    fn_.store(fn, std::memory_order_relaxed);
+    ctx_.store(ctx, std::memory_order_relaxed);
+    chunks_.store(chunks, std::memory_order_relaxed);
+    shares_.store(shares, std::memory_order_relaxed);
+    sequence_.store(before + 2, std::memory_order_release);
+    return {number(before + 2), fn, ctx, chunks, shares};
+  }
+
+  // The number of the job that is published next.
+  uint32_t next() const { return number(sequence_.load(std::memory_order_relaxed) + 2); }
+
+  // The sequence number of the last job, once it is whole.
+  uint64_t sequence() const { return sequence_.load(std::memory_order_acquire); }
+
+  // The last job; false while the next one is being written.
+  bool read(uint64_t* sequence, Job* job) const {
+    const uint64_t before = sequence_.load(std::memory_order_acquire);
+    *job = {number(before), fn_.load(std::memory_order_relaxed), ctx_.load(std::memory_order_relaxed),
+            chunks_.load(std::memory_order_relaxed), shares_.load(std::memory_order_relaxed)};
+    std::atomic_thread_fence(std::memory_order_acquire);
+    *sequence = before;
+    return before % 2 == 0 && before == sequence_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  static uint32_t number(uint64_t sequence) { return static_cast<uint32_t>(sequence / 2); }
+
+  std::atomic<uint64_t> sequence_{0};
+  std::atomic<void (*)(void*, int64_t)> fn_{nullptr};
+  std::atomic<void*> ctx_{nullptr};
+  std::atomic<int64_t> chunks_{0};
+  std::atomic<int> shares_{0};
+};
+
+// A job's number and a count that belongs to it.
+class alignas(64) Count {
+ public:
+  static uint64_t word(uint32_t job, int64_t count) { return uint64_t(job) << 32 | static_cast<uint64_t>(count); }
+
+  int64_t of(uint32_t job) const {
+    const uint64_t w = word_.load(std::memory_order_acquire);
+    return static_cast<uint32_t>(w >> 32) == job ? static_cast<int64_t>(w & 0xffffffff) : 0;
+  }
+  void set(uint32_t job, int64_t count) { word_.store(word(job, count), std::memory_order_release); }
+
+  // Counts one more, if fewer than `limit` were counted for this job; how many there were, or -1.
+  int64_t take(uint32_t job, int64_t limit) {
+    uint64_t w = word_.load(std::memory_order_relaxed);
+    for (;;) {
+      const int32_t ahead = static_cast<int32_t>(static_cast<uint32_t>(w >> 32) - job);
+      const int64_t count = ahead == 0 ? static_cast<int64_t>(w & 0xffffffff) : 0;
+      if (ahead > 0 || count >= limit) return -1;
+      if (word_.compare_exchange_weak(w, word(job, count + 1), std::memory_order_relaxed)) return count;
     }
   }
+
+ private:
+  std::atomic<uint64_t> word_{0};
 };
 
 int cgroup_cpus() {
@@ -112,33 +172,37 @@ class Pool {
   void run(int64_t chunks, void (*fn)(void*, int64_t), void* ctx) {
     // One parallel region at a time; a nested or concurrent one runs serially, with the same chunks.
     const auto start = Clock::now();
-    if (size() == 1 || inside_ || start.time_since_epoch().count() < alone_until_.load(std::memory_order_relaxed) || !caller_.try_lock()) {
+    if (size() == 1 || chunks < 2 || chunks >= kMaxChunks || inside_ ||
+        start.time_since_epoch().count() < alone_until_.load(std::memory_order_relaxed) || !caller_.try_lock()) {
       for (int64_t i = 0; i < chunks; ++i) fn(ctx, i);
       return;
     }
     std::unique_lock<std::mutex> held(caller_, std::adopt_lock);
     if (workers_.empty()) start_workers();
-    Job job(fn, ctx, chunks, size());
     inside_ = true;
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      job_ = &job;
-      epoch_.fetch_add(1, std::memory_order_release);
+    if (line_.sequence() % kRenewal == 0) renew(line_.next());
+    const Job job = line_.publish(fn, ctx, chunks, size_ < kMaxShares ? size_ : kMaxShares);
+    std::atomic_thread_fence(std::memory_order_seq_cst);     // a worker that does not see the job is counted as asleep
+    if (sleepers_.load(std::memory_order_relaxed) > 0) {
+      { std::lock_guard<std::mutex> lock(mutex_); }
+      wake_.notify_all();
     }
-    if (sleepers_.load(std::memory_order_acquire) > 0) wake_.notify_all();
     const int64_t mine = work(job, 0);
-    {
-      std::lock_guard<std::mutex> lock(mutex_);
-      job_ = nullptr;                        // no worker can join from here on
-    }
-    int spins = 0;
     auto finished = [&] {
-      return job.done.load(std::memory_order_acquire) == chunks && job.users.load(std::memory_order_acquire) == 0;
+      int64_t done = mine;
+      for (int k = 1; k < size_; ++k) done += done_[static_cast<size_t>(k)].of(job.number);
+      return done == chunks;
     };
+    int spins = 0;
     while (!finished() && ++spins < kSpins) relax();
     if (spins == kSpins) wait(finished, mine ? (Clock::now() - start) / mine : Clock::duration::max());
     inside_ = false;
-    if (job.error) std::rethrow_exception(job.error);
+    if (failed_.load(std::memory_order_relaxed)) {
+      std::exception_ptr error;
+      std::swap(error, error_);
+      failed_.store(false, std::memory_order_relaxed);
+      std::rethrow_exception(error);
+    }
   }
 
  private:
@@ -151,6 +215,13 @@ class Pool {
   using Clock = std::chrono::steady_clock;
   static constexpr int kSpins = 2000;
   static constexpr std::chrono::microseconds kSpin{100};     // of a worker, after a job
+  static constexpr uint64_t kRenewal = 1 << 20;
+
+  // Numbers of jobs wrap around: no count may be so old that its number seems to be ahead.
+  void renew(uint32_t job) {
+    for (Count& share : taken_) share.set(job, 0);
+    for (Count& worker : done_) worker.set(job, 0);
+  }
 
   // Waits for the workers' last chunks, which should take about as long as one of the caller's own.
   template <class F>
@@ -164,27 +235,29 @@ class Pool {
   }
 
   // Takes chunks, first those of thread `k`, until none is left; how many it took.
-  static int64_t work(Job& job, int k) {
+  int64_t work(const Job& job, int k) {
     FlushDenormals flush;
-    int64_t i, mine = 0;
+    int64_t mine = 0;
     for (int s = 0; s < job.shares; ++s) {
-      Share& share = job.share[(k + s) % job.shares];
-      while ((i = share.next.fetch_add(1, std::memory_order_relaxed)) < share.end) {
+      const int share = (k + s) % job.shares;
+      const int64_t first = job.chunks * share / job.shares, count = job.chunks * (share + 1) / job.shares - first;
+      int64_t i;
+      while ((i = taken_[share].take(job.number, count)) >= 0) {
         try {
-          job.fn(job.ctx, i);
+          job.fn(job.ctx, first + i);
         } catch (...) {
-          if (!job.failed.test_and_set()) job.error = std::current_exception();
+          if (!failed_.exchange(true, std::memory_order_relaxed)) error_ = std::current_exception();
         }
         ++mine;
       }
     }
-    if (mine) job.done.fetch_add(mine, std::memory_order_release);
     return mine;
   }
 
   void start_workers() {
     stopping_ = false;
-    uint64_t seen = epoch_.load();
+    done_ = std::vector<Count>(static_cast<size_t>(size_));
+    const uint64_t seen = line_.sequence();
     for (int k = 1; k < size_; ++k) workers_.emplace_back([this, seen, k] { loop(seen, k); });
   }
 
@@ -201,33 +274,30 @@ class Pool {
   void loop(uint64_t seen, int k) {
     inside_ = true;
     for (;;) {
-      auto spin_until = std::chrono::steady_clock::now() + kSpin;
-      while (epoch_.load(std::memory_order_acquire) == seen && std::chrono::steady_clock::now() < spin_until)
-        relax();
-      Job* job = nullptr;
-      {
+      const auto spin_until = Clock::now() + kSpin;
+      while (line_.sequence() == seen && Clock::now() < spin_until) relax();
+      if (line_.sequence() == seen) {
         std::unique_lock<std::mutex> lock(mutex_);
-        sleepers_.fetch_add(1, std::memory_order_acq_rel);
-        wake_.wait(lock, [&] { return stopping_ || epoch_.load() != seen; });
-        sleepers_.fetch_sub(1, std::memory_order_acq_rel);
+        sleepers_.fetch_add(1, std::memory_order_seq_cst);
+        wake_.wait(lock, [&] { return stopping_ || line_.sequence() != seen; });
+        sleepers_.fetch_sub(1, std::memory_order_relaxed);
         if (stopping_) return;
-        seen = epoch_.load();
-        job = job_;
-        if (job) job->users.fetch_add(1, std::memory_order_acq_rel);
       }
-      if (job) {
-        work(*job, k);
-        job->users.fetch_sub(1, std::memory_order_release);
-      }
+      Job job;
+      if (!line_.read(&seen, &job)) continue;
+      if (const int64_t mine = work(job, k)) done_[static_cast<size_t>(k)].set(job.number, mine);
     }
   }
 
   std::mutex caller_, mutex_;
   std::condition_variable wake_;
   std::vector<std::thread> workers_;
-  std::atomic<uint64_t> epoch_{0};
+  JobLine line_;
+  Count taken_[kMaxShares];                  // chunks of each share
+  std::vector<Count> done_;                  // by each worker
   std::atomic<int> sleepers_{0};
-  Job* job_ = nullptr;
+  std::atomic<bool> failed_{false};
+  std::exception_ptr error_;                 // the first one of a job, rethrown by the caller
   std::atomic<Clock::rep> alone_until_{0};   // other processes have taken the workers' CPUs: only the caller works
   bool stopping_ = false;
   int size_ = 0;
