@@ -1,9 +1,9 @@
 // Convolution in Winograd's domain: the forward pass and, with flipped weights, the input gradient.
 //
-// Tiles are taken in slabs, whose transforms stay in the cache. A job is a panel of output channels and a range of tiles: it
-// takes blocks of input channels, multiplies, and transforms the sums back. The weights' transform is made once
-// if it is small, and else by each job for itself, so that it never goes through memory. Jobs are in the order of tiles, so
-// that a thread multiplies those that it has transformed, and these are of images that other kernels have given it, too.
+// With many channels tiles are taken in slabs, whose transforms stay in the cache. A job is a panel of output channels and a
+// range of tiles: it takes blocks of input channels, multiplies, and transforms the sums back. The weights' transform is made
+// once if it is small, and else by each job for itself, so that it never goes through memory. Jobs are in the order of tiles,
+// so that a thread multiplies those that it has transformed, and these are of images that other kernels have given it, too.
 #pragma once
 
 #include "conv.h"
@@ -19,6 +19,8 @@ struct WinogradConv {
   static constexpr int64_t L = D::L;
   static constexpr int64_t kChannelBlock = 64;                 // input channels that are summed in registers
   static constexpr int64_t kSlabBytes = int64_t{4} << 20, kSharedBytes = int64_t{4} << 20;
+  // Few channels: transforms of a block of tiles, and the weights, that stay in a core's own cache.
+  static constexpr int64_t kBlockBytes = int64_t{400} << 10, kBlockWeights = int64_t{1300} << 10;
 
   int64_t C, M;                               // channels of the source and of the result
   const float* w;
@@ -85,7 +87,45 @@ struct WinogradConv {
     }
   }
 
+  // All weights: those of block kb of channels and a panel are at (panel * k_blocks + kb) * u_size.
+  void all_weights(float* u, int64_t u_size, int64_t u_element) const {
+    const int64_t k_blocks = (C + k_block - 1) / k_block;
+    parallel_for(panels * k_blocks, [&](int64_t i) {
+      const int64_t k0 = i % k_blocks * k_block;
+      weights_in(i / k_blocks, k0, std::min(k_block, C - k0), u + i * u_size, u_element);
+    });
+  }
+
+  // Sums over channels [k0, k0 + kc) of n tiles, whose channel 0 is at v: sums[element][tile][lane].
+  void multiply(int64_t panel, int64_t n, int64_t k0, int64_t kc, const float* v, int64_t v_element, int64_t pitch,
+                const float* weights, int64_t u_element, float* sums, int64_t element) const {
+    const int64_t vs = vecs(panel), height = D::even(n, kMR);
+    for (int64_t e = 0; e < D::kDomain; ++e)
+      for (int64_t t = 0; t < n; t += height)
+        D::multiply(static_cast<int>(vs), static_cast<int>(std::min(height, n - t)), kc, v + e * v_element + t * pitch + k0, pitch, 1,
+                    weights + D::weight_of(static_cast<int>(e)) * u_element, sums + e * element + t * vs * L, k0 > 0);
+  }
+
+  // Few channels: a thread takes some tiles from pixels to pixels, and nothing leaves its cache in between.
+  void run_blocks() const {
+    const int64_t pitch = D::blocks(C) * L, u_element = D::odd_lines(C * 2 * L), u_size = D::kWeights * u_element;
+    Scratch<float> u(panels * u_size);
+    all_weights(u, u_size, u_element);
+    const int64_t block = std::max<int64_t>(1, kBlockBytes / (D::kDomain * (pitch + 2 * L) * 4 * kMR)) * kMR;
+    parallel_for((grid.count + block - 1) / block, [&](int64_t i) {
+      const int64_t t0 = i * block, t1 = std::min(grid.count, t0 + block), n = t1 - t0;
+      const int64_t v_element = D::odd_lines(n * pitch), element = D::odd_lines(n * 2 * L);
+      Scratch<float> v(D::kDomain * v_element), sums(D::kDomain * element);
+      for (int64_t c = 0; c < C; c += L) D::template tiles_in<typename D::Input>(image, grid, t0, t1, c, {v + c, v_element, pitch, t0});
+      for (int64_t panel = 0; panel < panels; ++panel) {
+        multiply(panel, n, 0, C, v, v_element, pitch, u + panel * u_size, u_element, sums, element);
+        tiles_out(panel, t0, t1, sums, element);
+      }
+    });
+  }
+
   void run() const {
+    if (C <= kChannelBlock && D::kWeights * C * panels * 2 * L * 4 <= kBlockWeights) return run_blocks();
     const int64_t pitch = D::odd_lines(D::blocks(C) * L), lanes = 2 * L;
     const int64_t ranges_most = (panels >= 4 ? 112 : 56) * 36 / D::kDomain;
     int64_t slab = std::max<int64_t>(ranges_most, kSlabBytes / (D::kDomain * pitch * 4));
@@ -95,11 +135,7 @@ struct WinogradConv {
     const int64_t u_size = D::kWeights * u_element;
     const bool shared = panels * k_blocks * u_size * 4 <= kSharedBytes && grid.count > ranges_most;
     Scratch<float> u(shared ? panels * k_blocks * u_size : 0);
-    if (shared)
-      parallel_for(panels * k_blocks, [&](int64_t i) {
-        const int64_t k0 = i % k_blocks * k_block;
-        weights_in(i / k_blocks, k0, std::min(k_block, C - k0), u + i * u_size, u_element);
-      });
+    if (shared) all_weights(u, u_size, u_element);
     const int64_t v_element = D::odd_lines(slab * pitch);
     Scratch<float> v(D::kDomain * v_element);
     for (int64_t s0 = 0; s0 < grid.count; s0 += slab) {
@@ -112,17 +148,13 @@ struct WinogradConv {
       const int64_t range = D::even(s1 - s0, ranges_most), ranges = (s1 - s0 + range - 1) / range;
       parallel_for(panels * ranges, [&](int64_t i) {
         const int64_t panel = i % panels, t0 = s0 + i / panels * range, t1 = std::min(s1, t0 + range), n = t1 - t0;
-        const int64_t vs = vecs(panel), m_element = D::odd_lines(n * vs * L), height = D::even(n, kMR);
+        const int64_t m_element = D::odd_lines(n * vecs(panel) * L);
         Scratch<float> sums(D::kDomain * m_element), own(shared ? 0 : u_size);
         for (int64_t kb = 0; kb < k_blocks; ++kb) {
           const int64_t k0 = kb * k_block, kc = std::min(k_block, C - k0);
           const float* weights = shared ? u + (panel * k_blocks + kb) * u_size : own.p;
           if (!shared) weights_in(panel, k0, kc, own, u_element);
-          for (int64_t e = 0; e < D::kDomain; ++e)
-            for (int64_t t = 0; t < n; t += height)
-              D::multiply(static_cast<int>(vs), static_cast<int>(std::min(height, n - t)), kc,
-                          v + e * v_element + (t0 - s0 + t) * pitch + k0, pitch, 1, weights + D::weight_of(static_cast<int>(e)) * u_element,
-                          sums + e * m_element + t * vs * L, kb > 0);
+          multiply(panel, n, k0, kc, v + (t0 - s0) * pitch, v_element, pitch, weights, u_element, sums, m_element);
         }
         tiles_out(panel, t0, t1, sums, m_element);
       });

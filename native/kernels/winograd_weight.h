@@ -1,7 +1,7 @@
 // The weight gradient in Winograd's domain: w = G' [ sum_tiles (A g A') o (B' d B) ] G.
 //
-// Slab by slab of tiles: both transforms, then jobs of some input channels (rows) by a panel of output channels (lanes), whose
-// inner dimension is tiles. Each slab's sums are transformed back and added to w, in the order of the slabs.
+// Many channels, slab by slab of tiles: both transforms, then jobs of some input channels (rows) by a panel of output channels
+// (lanes), whose inner dimension is tiles. Each slab's sums are transformed back and added to w, in the order of the slabs.
 #pragma once
 
 #include "winograd.h"
@@ -17,6 +17,8 @@ struct WinogradWeight {
   static constexpr int64_t L = D::L;
   static constexpr int64_t kTileBlock = 64;                    // tiles that are summed in registers
   static constexpr int64_t kSlabBytes = int64_t{6} << 20;
+  // Few channels: transforms of a block of tiles that stay in a core's own cache, and how many sums do.
+  static constexpr int64_t kBlockBytes = int64_t{400} << 10, kBlockSums = 4096;
 
   int64_t C, O;
   typename D::Image x, g;
@@ -48,7 +50,49 @@ struct WinogradWeight {
     }
   }
 
+  // Few channels: a thread takes some tiles from pixels to sums, block by block, and nothing but the sums of its part of the
+  // tiles leaves its cache. The parts' sums are added in order.
+  void run_parts() const {
+    const int64_t pitch = D::blocks(C) * L, panels = (D::blocks(O) + 1) / 2, u_pitch = panels * 2 * L;
+    const int64_t height = D::even(C, kMR), groups = (C + height - 1) / height;
+    const int64_t element = D::odd_lines(C * 2 * L), panel_size = D::kDomain * element;
+    const int64_t most = std::clamp<int64_t>(kBlockBytes / (D::kDomain * 4 * (pitch + u_pitch)), 16, kTileBlock);
+    const int64_t parts = std::clamp<int64_t>(grid.count / (4 * most), 1, C * O <= 2048 ? 8 : 4);
+    Scratch<float> sums(parts * panels * panel_size);
+    parallel_for(parts, [&](int64_t part) {
+      const int64_t first = grid.count * part / parts, end = grid.count * (part + 1) / parts, block = D::even(end - first, most);
+      const int64_t v_element = D::odd_lines(block * pitch), u_element = D::odd_lines(block * 2 * L), u_panel = D::kDomain * u_element;
+      Scratch<float> v(D::kDomain * v_element), u(panels * u_panel);
+      for (int64_t t0 = first; t0 < end; t0 += block) {
+        const int64_t t1 = std::min(end, t0 + block);
+        for (int64_t c = 0; c < C; c += L) D::template tiles_in<typename D::Input>(x, grid, t0, t1, c, {v + c, v_element, pitch, t0});
+        for (int64_t b = 0; b < D::blocks(O); ++b)
+          D::template tiles_in<typename D::Gradient>(g, grid, t0, t1, b * L,
+                                                     {u + b / 2 * u_panel + b % 2 * L, u_element, vecs(b / 2) * L, t0});
+        for (int64_t panel = 0; panel < panels; ++panel)
+          for (int64_t e = 0; e < D::kDomain; ++e)
+            for (int64_t c = 0; c < C; c += height)
+              D::multiply(static_cast<int>(vecs(panel)), static_cast<int>(std::min(height, C - c)), t1 - t0, v + e * v_element + c, 1,
+                          pitch, u + panel * u_panel + e * u_element,
+                          sums + (part * panels + panel) * panel_size + e * element + c * vecs(panel) * L, t0 > first);
+      }
+    });
+    parallel_for(panels * groups, [&](int64_t i) {
+      const int64_t panel = i / groups, c = i % groups * height, rows = std::min(height, C - c), n = rows * vecs(panel) * L;
+      Scratch<float> total(D::kDomain * n);
+      for (int64_t e = 0; e < D::kDomain; ++e)
+        for (int64_t j = 0; j < n; j += L) {
+          const float* s = sums + panel * panel_size + e * element + c * vecs(panel) * L + j;
+          typename D::V sum = Simd<float>::load(s);
+          for (int64_t part = 1; part < parts; ++part) sum += Simd<float>::load(s + part * panels * panel_size);
+          Simd<float>::store(total + e * n + j, sum);
+        }
+      taps_out(panel, c, rows, total, n, false);
+    });
+  }
+
   void run() const {
+    if (C * O <= kBlockSums) return run_parts();
     const int64_t pitch = D::odd_lines(D::blocks(C) * L), panels = (D::blocks(O) + 1) / 2;
     const int64_t per_tile = D::kDomain * 4 * (pitch + D::blocks(O) * L);
     int64_t slab = std::max<int64_t>(2 * kTileBlock, kSlabBytes / per_tile);
