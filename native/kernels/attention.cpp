@@ -77,25 +77,19 @@ template <class T>
 void panel_product(int64_t M, int64_t K, const T* a, int64_t rs, int64_t cs, const Panels<T>& B, int64_t k0, T* C, int64_t ldc,
                    bool accumulate) {
   const Tiles tiles(M);
-  typename Simd<T>::vec acc[2 * kMR];
   for (int64_t t = 0; t < tiles.count; ++t)
-    for (int64_t q = 0; q * kNR<T> < B.cols; ++q) {
-      const int cols = Panels<T>::width(q, B.cols);
-      tile<T>(tiles.height(t), cols, K, a + tiles.at(t) * rs, rs, cs, B.at(q, k0), kNR<T>, acc);
-      write_tile<T>(acc, tiles.height(t), cols, C + tiles.at(t) * ldc + q * kNR<T>, ldc, accumulate, true, {}, 0, 0);
-    }
+    for (int64_t q = 0; q * kNR<T> < B.cols; ++q)
+      tile<T>(tiles.height(t), Panels<T>::width(q, B.cols), K, a + tiles.at(t) * rs, rs, cs, B.at(q, k0), kNR<T>,
+              {C + tiles.at(t) * ldc + q * kNR<T>, ldc, accumulate});
 }
 
 // A tile of queries times keys j0..j0+n (j0 begins a panel), scaled.
 template <class T>
 void scores(int rows, const T* a, const Panels<T>& keys, int64_t j0, int64_t n, T scale, T* out, int64_t ldc) {
-  typename Simd<T>::vec acc[2 * kMR];
-  Epilogue<T> e;
-  e.alpha = scale;
   for (int64_t q = 0; q * kNR<T> < n; ++q) {
-    const int cols = Panels<T>::width(q, n);
-    tile<T>(rows, cols, keys.rows, a, 1, kMR, keys.at(j0 / kNR<T> + q, 0), kNR<T>, acc);
-    write_tile<T>(acc, rows, cols, out + q * kNR<T>, ldc, false, true, e, 0, 0);
+    TileOut<T> o(out + q * kNR<T>, ldc);
+    o.alpha = scale;
+    tile<T>(rows, Panels<T>::width(q, n), keys.rows, a, 1, kMR, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
   }
 }
 

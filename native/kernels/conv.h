@@ -323,7 +323,6 @@ void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offs
   Epilogue<T> e;
   e.row_bias = end.bias;
   e.relu = end.relu();
-  typename Simd<T>::vec acc[2 * kMR];
   for (int64_t k0 = 0; k0 < ws.K; k0 += kTapBlock) {
     const int64_t kc = std::min(kTapBlock, ws.K - k0);
     const bool last = k0 + kc == ws.K;
@@ -333,8 +332,8 @@ void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offs
       for (int64_t p = p0; p < p1; ++p) {
         const int64_t r0 = p * ws.height;
         const int n = static_cast<int>(std::min(ws.height, ws.rows - r0));
-        micro_dispatch<T, kMR>(n, kc, w + ws.at(k0, kc, p), 1, ws.height, panel, NR, acc);
-        write_tile<T>(acc, n, cols, C + (r0 - p0 * ws.height) * pitch + (j - j0), pitch, k0 > 0, last, e, r0, 0);
+        tile<T>(n, cols, kc, w + ws.at(k0, kc, p), 1, ws.height, panel, NR,
+                {C + (r0 - p0 * ws.height) * pitch + (j - j0), pitch, k0 > 0, last, e, r0, 0});
       }
     }
   }

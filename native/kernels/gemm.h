@@ -51,7 +51,7 @@ template <class T>
 constexpr int kNR = 2 * Simd<T>::lanes;
 constexpr int64_t kKC = 320;                  // K block: an A panel and a B panel stay in L1/L2
 
-// What happens to a C tile after its last K block.
+// What happens to C after its last K block.
 template <class T>
 struct Epilogue {
   const T* col_bias = nullptr;                // added to every row (one per column)
@@ -60,61 +60,85 @@ struct Epilogue {
   T alpha = T(1);
 };
 
-// rows x VECS vectors of C += A panel * B panel. a: k-major, MR apart; b: k-major, ldb apart. acc: two vectors a row.
-template <class T, int ROWS, int VECS = 2>
-inline void micro(int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T* b, int64_t ldb, typename Simd<T>::vec* acc) {
+// Where a tile of sums goes, and what happens to it on the way: the epilogue's biases, from this tile on.
+template <class T>
+struct TileOut {
+  T* c;
+  int64_t ldc;
+  bool accumulate = false;
+  T alpha = T(1);
+  const T *col_bias = nullptr, *row_bias = nullptr;
+  bool relu = false;
+
+  TileOut(T* c_, int64_t ldc_, bool add = false) : c(c_), ldc(ldc_), accumulate(add) {}
+  // The tile at (row, col) of a product: first K block stores, later ones add, the last one runs the epilogue.
+  TileOut(T* c_, int64_t ldc_, bool add, bool last, const Epilogue<T>& e, int64_t row, int64_t col)
+      : c(c_), ldc(ldc_), accumulate(add), alpha(e.alpha), relu(last && e.relu) {
+    if (last && e.col_bias) col_bias = e.col_bias + col;
+    if (last && e.row_bias) row_bias = e.row_bias + row;
+  }
+};
+
+// rows x VECS whole vectors of C: A panel * B panel. a: k-major, MR apart; b: k-major, ldb apart.
+template <class T, int ROWS, int VECS>
+inline void micro(int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T* b, int64_t ldb, const TileOut<T>& o) {
   using V = typename Simd<T>::vec;
-  V c0[ROWS], c1[ROWS];
-  for (int r = 0; r < ROWS; ++r) c0[r] = c1[r] = V{};
+  constexpr int L = Simd<T>::lanes;
+  V c[ROWS][VECS];
+#pragma GCC unroll 16
+  for (int r = 0; r < ROWS; ++r)
+    for (int h = 0; h < VECS; ++h) c[r][h] = V{};
   for (int64_t p = 0; p < k; ++p) {
-    V b0 = Simd<T>::load(b), b1 = V{};
-    if constexpr (VECS == 2) b1 = Simd<T>::load(b + Simd<T>::lanes);
+    V y[VECS];
+    for (int h = 0; h < VECS; ++h) y[h] = Simd<T>::load(b + h * L);
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r) {
       V x = Simd<T>::all(a[r * lda_row]);
-      c0[r] += x * b0;
-      if constexpr (VECS == 2) c1[r] += x * b1;
+      for (int h = 0; h < VECS; ++h) c[r][h] += x * y[h];
     }
     a += lda_k;
     b += ldb;
   }
-  for (int r = 0; r < ROWS; ++r) {
-    acc[2 * r] = c0[r];
-    acc[2 * r + 1] = c1[r];
-  }
+  auto each = [&](const auto& f) {            // the sums stay in registers
+#pragma GCC unroll 16
+    for (int r = 0; r < ROWS; ++r)
+      for (int h = 0; h < VECS; ++h) f(r, h, c[r][h]);
+  };
+  if (o.alpha != T(1)) each([&](int, int, V& v) { v *= o.alpha; });
+  if (o.accumulate) each([&](int r, int h, V& v) { v += Simd<T>::load(o.c + r * o.ldc + h * L); });
+  if (o.col_bias) each([&](int, int h, V& v) { v += Simd<T>::load(o.col_bias + h * L); });
+  if (o.row_bias) each([&](int r, int, V& v) { v += Simd<T>::all(o.row_bias[r]); });
+  if (o.relu) each([&](int, int, V& v) { v = v < V{} ? V{} : v; });
+  each([&](int r, int h, V& v) { Simd<T>::store(o.c + r * o.ldc + h * L, v); });
 }
 
-template <class T, int ROWS, int VECS = 2>
+template <class T, int ROWS, int VECS>
 inline void micro_dispatch(int rows, int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T* b, int64_t ldb,
-                           typename Simd<T>::vec* acc) {
+                           const TileOut<T>& o) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) return micro_dispatch<T, ROWS - 1, VECS>(rows, k, a, lda_row, lda_k, b, ldb, acc);
+    if (rows < ROWS) return micro_dispatch<T, ROWS - 1, VECS>(rows, k, a, lda_row, lda_k, b, ldb, o);
   }
-  micro<T, ROWS, VECS>(k, a, lda_row, lda_k, b, ldb, acc);
+  micro<T, ROWS, VECS>(k, a, lda_row, lda_k, b, ldb, o);
 }
 
-// Writes a finished or partial tile: first K block stores, later ones add, the last one runs the epilogue.
+// A tile of C, of any width up to two vectors.
 template <class T>
-inline void write_tile(const typename Simd<T>::vec* acc, int rows, int cols, T* c, int64_t ldc, bool accumulate, bool last,
-                       const Epilogue<T>& e, int64_t row0, int64_t col0) {
-  using V = typename Simd<T>::vec;
+inline void tile(int rows, int cols, int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T* b, int64_t ldb,
+                 const TileOut<T>& o) {
   constexpr int L = Simd<T>::lanes;
-  const int vecs = cols > L ? 2 : 1;
-  V bias[2] = {};
-  const bool biased = last && e.col_bias;
-  if (biased)
-    for (int h = 0; h < vecs; ++h) bias[h] = Simd<T>::load_some(e.col_bias + col0 + h * L, cols - h * L);
+  if (cols == 2 * L) return micro_dispatch<T, kMR, 2>(rows, k, a, lda_row, lda_k, b, ldb, o);
+  if (cols == L) return micro_dispatch<T, kMR, 1>(rows, k, a, lda_row, lda_k, b, ldb, o);
+  alignas(kVectorBytes) T sums[kMR * 2 * L];
+  const TileOut<T> whole(sums, 2 * L);
+  if (cols > L) micro_dispatch<T, kMR, 2>(rows, k, a, lda_row, lda_k, b, ldb, whole);
+  else micro_dispatch<T, kMR, 1>(rows, k, a, lda_row, lda_k, b, ldb, whole);
   for (int r = 0; r < rows; ++r)
-    for (int h = 0; h < vecs; ++h) {
-      V v = acc[2 * r + h];
-      T* out = c + r * ldc + h * L;
-      const int n = cols - h * L;
-      if (e.alpha != T(1)) v *= e.alpha;
-      if (accumulate) v += Simd<T>::load_some(out, n);
-      if (biased) v += bias[h];
-      if (last && e.row_bias) v += e.row_bias[row0 + r];
-      if (last && e.relu) v = v < V{} ? V{} : v;
-      Simd<T>::store_some(out, v, n);
+    for (int j = 0; j < cols; ++j) {
+      T v = sums[r * 2 * L + j] * o.alpha, *out = o.c + r * o.ldc + j;
+      if (o.accumulate) v += *out;
+      if (o.col_bias) v += o.col_bias[j];
+      if (o.row_bias) v += o.row_bias[r];
+      *out = o.relu && v < T(0) ? T(0) : v;
     }
 }
 

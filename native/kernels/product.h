@@ -4,7 +4,7 @@
 // computes it, and how C is cut into jobs depends on its size alone.
 #pragma once
 
-#include <type_traits>
+#include <algorithm>
 
 #include "gemm.h"
 
@@ -13,8 +13,9 @@ namespace {
 
 template <class T>
 constexpr int64_t kNC = kNR<T> * 48;          // columns of B that are packed at a time
-constexpr int64_t kTiles = 8;                 // tiles of A, one above the other, in a job
+constexpr int64_t kTiles = 4;                 // tiles of A, one above the other, in a job
 constexpr int64_t kJobs = 8;                  // jobs wanted, if C is large enough
+constexpr int64_t kFewTiles = 12;             // of A, where jobs share A and not B
 
 // M rows in tiles of nearly equal height.
 struct Tiles {
@@ -24,29 +25,22 @@ struct Tiles {
   int height(int64_t t) const { return static_cast<int>(at(t + 1) - at(t)); }
 };
 
+// C (M x N, row stride ldc, unit column stride) = alpha A B (+ C) with epilogue.
 template <class T>
-inline void tile(int rows, int cols, int64_t kc, const T* a, int64_t lda_row, int64_t lda_k, const T* b, int64_t ldb,
-                 typename Simd<T>::vec* acc) {
-  if (cols > Simd<T>::lanes) micro_dispatch<T, kMR>(rows, kc, a, lda_row, lda_k, b, ldb, acc);
-  else micro_dispatch<T, kMR, 1>(rows, kc, a, lda_row, lda_k, b, ldb, acc);
-}
-
-// C (M x N, row stride ldc, unit column stride) = alpha A B (+ C) with epilogue. PanelsB has pack_b like Matrix.
-template <class T, class PanelsB>
 class Product {
   static constexpr int NR = kNR<T>;
 
  public:
-  Product(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const PanelsB& B, T* C, int64_t ldc, bool accumulate,
+  // Rows of B that lie as a panel wants them are used where they are, unless many tiles read them.
+  Product(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, int64_t ldc, bool accumulate,
           const Epilogue<T>& e)
-      : N_(N), K_(K), tiles_(M), A_(A), B_(B), C_(C), ldc_(ldc), accumulate_(accumulate), e_(e) {
-    // Rows of B that lie as a panel wants them are used where they are, unless many tiles read them.
-    if constexpr (std::is_same_v<PanelsB, Matrix<T>>) in_place_ = B.cs == 1 && tiles_.count <= 2;
-  }
+      : M_(M), N_(N), K_(K), tiles_(M), A_(A), B_(B), C_(C), ldc_(ldc), accumulate_(accumulate), e_(e),
+        in_place_(B.cs == 1 && tiles_.count <= 2) {}
 
   void run(bool parallel) {
     if (tiles_.rows == 0 || N_ == 0) return;
     if (K_ == 0) return nothing();
+    if (parallel && tiles_.count <= kFewTiles && N_ >= 4 * NR) return columns();
     const int64_t nc_max = N_ < kNC<T> ? (N_ + NR - 1) / NR * NR : kNC<T>;
     Scratch<T> packed(nc_max * (K_ < kKC ? K_ : kKC));
     packed_ = packed;
@@ -55,7 +49,7 @@ class Product {
       panels_ = (nc_ + NR - 1) / NR;
       row_jobs_ = (tiles_.count + kTiles - 1) / kTiles;
       if (row_jobs_ > 1) row_jobs_ += row_jobs_ % 2;
-      const int64_t wanted = (kJobs + row_jobs_ - 1) / row_jobs_;
+      const int64_t wanted = parallel ? (kJobs + row_jobs_ - 1) / row_jobs_ : (panels_ + kJobs - 1) / kJobs;
       col_jobs_ = panels_ < wanted ? panels_ : wanted;
       for (k0_ = 0; k0_ < K_; k0_ += kKC) {
         kc_ = K_ - k0_ < kKC ? K_ - k0_ : kKC;
@@ -70,6 +64,17 @@ class Product {
   }
 
  private:
+  // Few rows: a job packs the columns that it multiplies, so that no thread waits for another one's panels.
+  void columns() {
+    const int64_t panels = (N_ + NR - 1) / NR, jobs = std::min(panels, kJobs);
+    parallel_for(jobs, [&](int64_t job) {
+      const int64_t j = panels * job / jobs * NR, end = std::min(N_, panels * (job + 1) / jobs * NR);
+      Epilogue<T> e = e_;
+      if (e.col_bias) e.col_bias += j;
+      Product(M_, end - j, K_, A_, {B_.p + j * B_.cs, B_.rs, B_.cs}, C_ + j, ldc_, accumulate_, e).run(false);
+    });
+  }
+
   int cols(int64_t q) const { return static_cast<int>(nc_ - q * NR < NR ? nc_ - q * NR : NR); }
   bool direct(int64_t q) const { return in_place_ && cols(q) == NR; }
 
@@ -92,7 +97,6 @@ class Product {
     const int64_t q0 = panels_ * col_job / col_jobs_, q1 = panels_ * (col_job + 1) / col_jobs_;
     const bool last = k0_ + kc_ == K_, add = accumulate_ || k0_ > 0;
     alignas(64) T packed_a[kMR * kKC];
-    typename Simd<T>::vec acc[2 * kMR];
     for (int64_t t = tiles_.count * row_job / row_jobs_; t < tiles_.count * (row_job + 1) / row_jobs_; ++t) {
       const int64_t i = tiles_.at(t);
       const int rows = tiles_.height(t);
@@ -107,32 +111,30 @@ class Product {
       for (int64_t q = q0; q < q1; ++q) {
         const T* b = packed_ + q * NR * kc_;
         int64_t ldb = NR;
-        if constexpr (std::is_same_v<PanelsB, Matrix<T>>)
-          if (direct(q)) b = B_.p + k0_ * B_.rs + j0_ + q * NR, ldb = B_.rs;
-        tile<T>(rows, cols(q), kc_, a, lda_row, lda_k, b, ldb, acc);
-        write_tile<T>(acc, rows, cols(q), C_ + i * ldc_ + j0_ + q * NR, ldc_, add, last, e_, i, j0_ + q * NR);
+        if (direct(q)) b = B_.p + k0_ * B_.rs + j0_ + q * NR, ldb = B_.rs;
+        tile<T>(rows, cols(q), kc_, a, lda_row, lda_k, b, ldb, at(i, j0_ + q * NR, add, last));
       }
     }
   }
 
   // No terms: zero, and the epilogue.
   void nothing() {
-    typename Simd<T>::vec zero[2 * kMR] = {};
     for (int64_t t = 0; t < tiles_.count; ++t)
       for (int64_t j = 0; j < N_; j += NR)
-        write_tile<T>(zero, tiles_.height(t), static_cast<int>(N_ - j < NR ? N_ - j : NR), C_ + tiles_.at(t) * ldc_ + j, ldc_,
-                      accumulate_, true, e_, tiles_.at(t), j);
+        tile<T>(tiles_.height(t), static_cast<int>(N_ - j < NR ? N_ - j : NR), 0, nullptr, 0, 0, nullptr, 0,
+                at(tiles_.at(t), j, accumulate_, true));
   }
 
-  const int64_t N_, K_;
+  TileOut<T> at(int64_t i, int64_t j, bool add, bool last) const { return {C_ + i * ldc_ + j, ldc_, add, last, e_, i, j}; }
+
+  const int64_t M_, N_, K_;
   const Tiles tiles_;
-  const Matrix<T> A_;
-  const PanelsB& B_;
+  const Matrix<T> A_, B_;
   T* const C_;
   const int64_t ldc_;
   const bool accumulate_;
   const Epilogue<T>& e_;
-  bool in_place_ = false;
+  const bool in_place_;
   T* packed_ = nullptr;
   int64_t j0_ = 0, nc_ = 0, panels_ = 0, k0_ = 0, kc_ = 0, row_jobs_ = 0, col_jobs_ = 0;
 };
@@ -201,16 +203,15 @@ bool dots_are_faster(int64_t M, int64_t K, const Matrix<T>& A, const Matrix<T>& 
   return A.cs == 1 && B.rs == 1 && (M <= 4 ? K > 64 * M : M <= 12 && K >= 512);
 }
 
-template <class T, class PanelsB>
-void gemm_serial_or_parallel(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const PanelsB& B, T* C, int64_t ldc,
+template <class T>
+void gemm_serial_or_parallel(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, int64_t ldc,
                              bool accumulate, const Epilogue<T>& e, bool parallel) {
-  if constexpr (std::is_same_v<PanelsB, Matrix<T>>)
-    if (M > 0 && N > 0 && dots_are_faster(M, K, A, B)) return dot_product(M, N, K, A, B, C, ldc, accumulate, e, parallel);
-  Product<T, PanelsB>(M, N, K, A, B, C, ldc, accumulate, e).run(parallel);
+  if (M > 0 && N > 0 && dots_are_faster(M, K, A, B)) return dot_product(M, N, K, A, B, C, ldc, accumulate, e, parallel);
+  Product<T>(M, N, K, A, B, C, ldc, accumulate, e).run(parallel);
 }
 
-template <class T, class PanelsB>
-void gemm(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const PanelsB& B, T* C, int64_t ldc, bool accumulate,
+template <class T>
+void gemm(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, int64_t ldc, bool accumulate,
           const Epilogue<T>& e) {
   // A parallel region costs a few microseconds; below ~2 MFLOP one thread is faster.
   gemm_serial_or_parallel<T>(M, N, K, A, B, C, ldc, accumulate, e, M * N * K > 1000000);
@@ -228,7 +229,6 @@ class PackedB {
 
   // C (M x N) = A B (+ C), by one thread. A's rows are contiguous.
   void multiply(int64_t M, const T* A, int64_t lda, T* C, int64_t ldc, bool accumulate, const Epilogue<T>& e) const {
-    typename Simd<T>::vec acc[2 * kMR];
     alignas(64) T packed_a[kMR * kKC];
     const Tiles tiles(M);
     for (int64_t k0 = 0; k0 < K_; k0 += kKC) {
@@ -238,8 +238,8 @@ class PackedB {
         const int rows = tiles.height(t);
         Matrix<T>{A, lda, 1}.pack_a(packed_a, i, rows, k0, kc);
         for (int64_t q = 0; q < panels_; ++q) {
-          tile<T>(rows, cols(q), kc, packed_a, 1, kMR, panel(q, k0), kNR<T>, acc);
-          write_tile<T>(acc, rows, cols(q), C + i * ldc + q * kNR<T>, ldc, accumulate || k0 > 0, k0 + kc == K_, e, i, q * kNR<T>);
+          tile<T>(rows, cols(q), kc, packed_a, 1, kMR, panel(q, k0), kNR<T>,
+                  {C + i * ldc + q * kNR<T>, ldc, accumulate || k0 > 0, k0 + kc == K_, e, i, q * kNR<T>});
         }
       }
     }
