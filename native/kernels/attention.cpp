@@ -83,13 +83,13 @@ void panel_product(int64_t M, int64_t K, const T* a, int64_t rs, int64_t cs, con
               {C + tiles.at(t) * ldc + q * kNR<T>, ldc, accumulate});
 }
 
-// A tile of queries times keys j0..j0+n (j0 begins a panel), scaled.
+// A tile of queries times keys j0..j0+n (j0 begins a panel), scaled; whole panels, so that `out` needs room for them.
 template <class T>
 void scores(int rows, const T* a, const Panels<T>& keys, int64_t j0, int64_t n, T scale, T* out, int64_t ldc) {
   for (int64_t q = 0; q * kNR<T> < n; ++q) {
     TileOut<T> o(out + q * kNR<T>, ldc);
     o.alpha = scale;
-    tile<T>(rows, Panels<T>::width(q, n), keys.rows, a, 1, kMR, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
+    tile<T>(rows, kNR<T>, keys.rows, a, 1, kMR, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
   }
 }
 

@@ -6,6 +6,9 @@
 #pragma once
 
 #include <cstring>
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
 
 #include "../core/kernel.h"
 
@@ -35,12 +38,22 @@ struct Simd {
   // The first n lanes, the others zero; n may be larger than there are lanes.
   static vec load_some(const T* p, int n) {
     if (n >= lanes) return load(p);
+#if defined(__AVX512F__)
+    const auto first = static_cast<__mmask16>((1u << n) - 1);
+    if constexpr (sizeof(T) == 4) return reinterpret_cast<vec>(_mm512_maskz_loadu_ps(first, p));
+    if constexpr (sizeof(T) == 8) return reinterpret_cast<vec>(_mm512_maskz_loadu_pd(static_cast<__mmask8>(first), p));
+#endif
     T row[lanes] = {};
     for (int k = 0; k < n; ++k) row[k] = p[k];
     return load(row);
   }
   static void store_some(T* p, vec v, int n) {
     if (n >= lanes) return store(p, v);
+#if defined(__AVX512F__)
+    const auto first = static_cast<__mmask16>((1u << n) - 1);
+    if constexpr (sizeof(T) == 4) return _mm512_mask_storeu_ps(p, first, reinterpret_cast<__m512>(v));
+    if constexpr (sizeof(T) == 8) return _mm512_mask_storeu_pd(p, static_cast<__mmask8>(first), reinterpret_cast<__m512d>(v));
+#endif
     T row[lanes];
     store(row, v);
     for (int k = 0; k < n; ++k) p[k] = row[k];
@@ -132,14 +145,19 @@ inline void tile(int rows, int cols, int64_t k, const T* a, int64_t lda_row, int
   const TileOut<T> whole(sums, 2 * L);
   if (cols > L) micro_dispatch<T, kMR, 2>(rows, k, a, lda_row, lda_k, b, ldb, whole);
   else micro_dispatch<T, kMR, 1>(rows, k, a, lda_row, lda_k, b, ldb, whole);
-  for (int r = 0; r < rows; ++r)
-    for (int j = 0; j < cols; ++j) {
-      T v = sums[r * 2 * L + j] * o.alpha, *out = o.c + r * o.ldc + j;
-      if (o.accumulate) v += *out;
-      if (o.col_bias) v += o.col_bias[j];
-      if (o.row_bias) v += o.row_bias[r];
-      *out = o.relu && v < T(0) ? T(0) : v;
+  for (int j = 0; j < cols; j += L) {
+    const typename Simd<T>::vec bias = o.col_bias ? Simd<T>::load_some(o.col_bias + j, cols - j) : typename Simd<T>::vec{};
+    for (int r = 0; r < rows; ++r) {
+      T* out = o.c + r * o.ldc + j;
+      auto v = Simd<T>::load(sums + r * 2 * L + j);
+      if (o.alpha != T(1)) v *= o.alpha;
+      if (o.accumulate) v += Simd<T>::load_some(out, cols - j);
+      if (o.col_bias) v += bias;
+      if (o.row_bias) v += Simd<T>::all(o.row_bias[r]);
+      if (o.relu) v = v < typename Simd<T>::vec{} ? typename Simd<T>::vec{} : v;
+      Simd<T>::store_some(out, v, cols - j);
     }
+  }
 }
 
 // out[a][b] = in[b][a] for 8 x 8 elements: three rounds of interleaving pairs of rows.
@@ -185,28 +203,29 @@ struct Matrix {
     const T* s = p + k0 * rs + j0 * cs;
     if (cols == NR && cs == 1) {
       for (int64_t k = 0; k < kc; ++k) std::memcpy(out + k * NR, s + k * rs, NR * sizeof(T));
-    } else if (NR % 8 == 0 && cols == NR && rs == 1) {
-      transpose_panel(out, s, kc);
-    } else {
-      for (int64_t k = 0; k < kc; ++k) {
-        T* o = out + k * NR;
-        for (int j = 0; j < cols; ++j) o[j] = s[k * rs + j * cs];
-        for (int j = cols; j < NR; ++j) o[j] = T(0);
-      }
+      return;
+    }
+    const int turned = NR % 8 == 0 && rs == 1 ? cols / 8 * 8 : 0;
+    if (turned) transpose_columns(out, s, kc, turned);
+    for (int64_t k = 0; turned < NR && k < kc; ++k) {
+      T* o = out + k * NR;
+      if (cs == 1) std::memcpy(o, s + k * rs, static_cast<size_t>(cols) * sizeof(T));
+      else for (int j = turned; j < cols; ++j) o[j] = s[k * rs + j * cs];
+      for (int j = cols; j < NR; ++j) o[j] = T(0);
     }
   }
 
-  // NR columns that are contiguous along k, in blocks of 8 x 8.
-  void transpose_panel(T* out, const T* s, int64_t kc) const {
+  // The first `cols` columns, which are contiguous along k, in blocks of 8 x 8.
+  void transpose_columns(T* out, const T* s, int64_t kc, int cols) const {
     constexpr int NR = kNR<T>;
     int64_t k = 0;
     for (; k + 16 <= kc; k += 16)             // a whole cache line of each column: their lines may fall on each other
-      for (int j = 0; j < NR; j += 8) {
+      for (int j = 0; j < cols; j += 8) {
         transpose8(out + k * NR + j, NR, s + j * cs + k, cs);
         transpose8(out + (k + 8) * NR + j, NR, s + j * cs + k + 8, cs);
       }
     for (; k < kc; ++k)
-      for (int j = 0; j < NR; ++j) out[k * NR + j] = s[j * cs + k];
+      for (int j = 0; j < cols; ++j) out[k * NR + j] = s[j * cs + k];
   }
 
   // Panel of A: rows i0..i0+rows, columns k0..k0+kc, k-major, MR apart.
