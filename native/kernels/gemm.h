@@ -62,7 +62,13 @@ struct Simd {
 
 template <class T>
 constexpr int kNR = 2 * Simd<T>::lanes;
-constexpr int64_t kKC = 320;                  // K block: an A panel and a B panel stay in L1/L2
+constexpr int64_t kKC = 400;                  // largest K block: an A panel and a B panel stay in L1/L2
+
+// The K blocks of a product, of equal size.
+inline int64_t k_block(int64_t K) {
+  const int64_t blocks = (K + kKC - 1) / kKC;
+  return blocks ? (K + blocks - 1) / blocks : 0;
+}
 
 // What happens to C after its last K block.
 template <class T>

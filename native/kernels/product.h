@@ -42,7 +42,8 @@ class Product {
     if (K_ == 0) return nothing();
     if (parallel && tiles_.count <= kFewTiles && N_ >= 4 * NR) return columns();
     const int64_t nc_max = N_ < kNC<T> ? (N_ + NR - 1) / NR * NR : kNC<T>;
-    Scratch<T> packed(nc_max * (K_ < kKC ? K_ : kKC));
+    const int64_t block = k_block(K_);
+    Scratch<T> packed(nc_max * block);
     packed_ = packed;
     for (j0_ = 0; j0_ < N_; j0_ += kNC<T>) {
       nc_ = N_ - j0_ < kNC<T> ? N_ - j0_ : kNC<T>;
@@ -51,8 +52,8 @@ class Product {
       if (row_jobs_ > 1) row_jobs_ += row_jobs_ % 2;
       const int64_t wanted = parallel ? (kJobs + row_jobs_ - 1) / row_jobs_ : (panels_ + kJobs - 1) / kJobs;
       col_jobs_ = panels_ < wanted ? panels_ : wanted;
-      for (k0_ = 0; k0_ < K_; k0_ += kKC) {
-        kc_ = K_ - k0_ < kKC ? K_ - k0_ : kKC;
+      for (k0_ = 0; k0_ < K_; k0_ += block) {
+        kc_ = std::min(block, K_ - k0_);
         pack(parallel);
         if (parallel) {
           parallel_for(row_jobs_ * col_jobs_, [&](int64_t job) { compute(job); });
@@ -221,9 +222,10 @@ void gemm(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& 
 template <class T>
 class PackedB {
  public:
-  PackedB(const Matrix<T>& B, int64_t K, int64_t N) : K_(K), N_(N), panels_((N + kNR<T> - 1) / kNR<T>), data_(panels_ * kNR<T> * K) {
+  PackedB(const Matrix<T>& B, int64_t K, int64_t N)
+      : K_(K), N_(N), block_(k_block(K)), panels_((N + kNR<T> - 1) / kNR<T>), data_(panels_ * kNR<T> * K) {
     parallel_for(panels_, [&](int64_t q) {
-      for (int64_t k0 = 0; k0 < K_; k0 += kKC) B.pack_b(panel(q, k0), k0, block(k0), q * kNR<T>, cols(q));
+      for (int64_t k0 = 0; k0 < K_; k0 += block_) B.pack_b(panel(q, k0), k0, block(k0), q * kNR<T>, cols(q));
     });
   }
 
@@ -231,7 +233,7 @@ class PackedB {
   void multiply(int64_t M, const T* A, int64_t lda, T* C, int64_t ldc, bool accumulate, const Epilogue<T>& e) const {
     alignas(64) T packed_a[kMR * kKC];
     const Tiles tiles(M);
-    for (int64_t k0 = 0; k0 < K_; k0 += kKC) {
+    for (int64_t k0 = 0; k0 < K_; k0 += block_) {
       const int64_t kc = block(k0);
       for (int64_t t = 0; t < tiles.count; ++t) {
         const int64_t i = tiles.at(t);
@@ -246,11 +248,11 @@ class PackedB {
   }
 
  private:
-  int64_t block(int64_t k0) const { return K_ - k0 < kKC ? K_ - k0 : kKC; }
+  int64_t block(int64_t k0) const { return std::min(block_, K_ - k0); }
   int cols(int64_t q) const { return static_cast<int>(N_ - q * kNR<T> < kNR<T> ? N_ - q * kNR<T> : kNR<T>); }
   T* panel(int64_t q, int64_t k0) const { return data_ + panels_ * kNR<T> * k0 + q * kNR<T> * block(k0); }
 
-  int64_t K_, N_, panels_;
+  int64_t K_, N_, block_, panels_;
   Scratch<T> data_;
 };
 
