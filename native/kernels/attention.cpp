@@ -83,13 +83,13 @@ void panel_product(int64_t M, int64_t K, const T* a, int64_t rs, int64_t cs, con
               {C + tiles.at(t) * ldc + q * kNR<T>, ldc, accumulate});
 }
 
-// A tile of queries times keys j0..j0+n (j0 begins a panel), scaled; whole panels, so that `out` needs room for them.
+// A tile of queries times keys j0..j0+n (j0 begins a panel), scaled; whole vectors, so that `out` needs room for them.
 template <class T>
 void scores(int rows, const T* a, const Panels<T>& keys, int64_t j0, int64_t n, T scale, T* out, int64_t ldc) {
   for (int64_t q = 0; q * kNR<T> < n; ++q) {
     TileOut<T> o(out + q * kNR<T>, ldc);
     o.alpha = scale;
-    tile<T>(rows, kNR<T>, keys.rows, a, 1, kMR, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
+    tile<T>(rows, n - q * kNR<T> > Simd<T>::lanes ? kNR<T> : Simd<T>::lanes, keys.rows, a, 1, kMR, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
   }
 }
 
@@ -153,21 +153,38 @@ void attention_infer(const Call& c, Meta* m) {
 // Blocks are whole lanes wide, so that no loop over a row has a rest: what lies past its end is -inf, and exp gives 0.
 inline int64_t padded(int64_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
 
-// One row of a block: scores become exp(score - maximum); returns the factor of what came before.
+// Rows of a block, of which some[r] scores count: they become exp(score - maximum); before[r]: the factor of what came before.
 template <class T>
-T soften(T* row, int64_t n, int64_t width, T* maximum, T* total) {
+void soften(T* block, int64_t pitch, int rows, const int64_t* some, int64_t width, T* maximum, T* total, T* before) {
+  using S = Sixteen<T>;
   constexpr T low = -std::numeric_limits<T>::infinity();
   const int64_t w = padded(width);
-  std::fill(row + n, row + w, low);
-  const T most = std::max(*maximum, lane_max(row, w));
-  if (most == low) {                          // nothing to attend to yet, or NaN
-    for (int64_t j = 0; j < w; ++j) *total += row[j] = row[j] == low ? T(0) : row[j];
-    return T(1);
+  typename S::vec v[kLanes], most, from;
+  for (int r = 0; r < kLanes; ++r) {
+    if (r < rows) {
+      std::fill(block + r * pitch + some[r], block + r * pitch + w, low);
+      max_lanes(block + r * pitch, w, v[r]);
+    } else {
+      v[r] = v[0];
+    }
   }
-  const T before = fast_exp_below(*maximum - most);
-  *total = *total * before + exp_sum<true>(row, w, most, row);
-  *maximum = most;
-  return before;
+  S::maxima(v);
+  S::load(most, maximum);
+  for (int r = 0; r < kLanes; ++r) before[r] = maximum[r];
+  most = v[0] > most ? v[0] : most;
+  from = most == low ? typename S::vec{} : most;            // a row with nothing to attend to yet
+  T at[kLanes];
+  S::store(maximum, most);
+  S::store(at, from);
+  for (int r = 0; r < kLanes; ++r) before[r] = fast_exp_below(before[r] - at[r]);
+  for (int r = 0; r < kLanes; ++r) {
+    if (r < rows) exp_lanes<true>(block + r * pitch, w, at[r], block + r * pitch, v[r]);
+    else v[r] = v[0];
+  }
+  S::sums(v);
+  T sum[kLanes];
+  S::store(sum, v[0]);
+  for (int r = 0; r < kLanes; ++r) total[r] = total[r] * before[r] + sum[r];
 }
 
 template <class T>
@@ -182,8 +199,9 @@ struct ForwardJob {
 
   // Queries i..i+rows.
   void run(const Matrix<T>& q, int64_t i, int rows, T* out, int64_t ldo, T* lse) {
-    alignas(64) T maximum[kMR], total[kMR] = {};
-    std::fill(maximum, maximum + kMR, -std::numeric_limits<T>::infinity());
+    alignas(64) T maximum[kLanes], total[kLanes] = {}, before[kLanes];
+    int64_t some[kMR];
+    std::fill(maximum, maximum + kLanes, -std::numeric_limits<T>::infinity());
     Scratch<T> packed(kMR * z.E);
     q.pack_a(packed, i, rows, 0, z.E);
     const int64_t end = z.seen(i + rows);
@@ -191,19 +209,20 @@ struct ForwardJob {
       const int64_t n = std::min(kKeys, end - j0);
       scores<T>(rows, packed, keys, j0, n, static_cast<T>(z.scale), block, kKeys);
       for (int r = 0; r < rows; ++r) {
-        T* row = block + r * kKeys;
-        const int64_t some = visible(z, i + r, j0, n);
-        mask.apply(row, i + r, j0, some);
-        const T before = soften(row, some, n, maximum + r, total + r);
-        if (j0 > 0)
-          for (int64_t e = 0; e < z.Ev; ++e) sums[r * z.Ev + e] *= before;
+        some[r] = visible(z, i + r, j0, n);
+        mask.apply(block + r * kKeys, i + r, j0, some[r]);
       }
+      soften<T>(block, kKeys, rows, some, n, maximum, total, before);
+      for (int r = 0; j0 > 0 && r < rows; ++r)
+        for (int64_t e = 0; e < z.Ev; ++e) sums[r * z.Ev + e] *= before[r];
       panel_product<T>(rows, n, block, kKeys, 1, values, j0, sums, z.Ev, j0 > 0);
     }
+    T log_total[kLanes];
+    for (int r = 0; r < kLanes; ++r) log_total[r] = fast_log(total[r]);
     for (int r = 0; r < rows; ++r) {
       const bool dead = total[r] == T(0);
       const T scale = dead ? T(0) : T(1) / total[r];
-      lse[r] = dead ? -std::numeric_limits<T>::infinity() : maximum[r] + std::log(total[r]);
+      lse[r] = dead ? -std::numeric_limits<T>::infinity() : maximum[r] + log_total[r];
       for (int64_t e = 0; e < z.Ev; ++e) out[r * ldo + e] = dead ? T(0) : sums[r * z.Ev + e] * scale;
     }
   }
@@ -286,7 +305,8 @@ struct BackwardJob {
   // dq: this job's rows; dk, dv: all keys, contiguous rows of the given strides.
   void run(T* dq, int64_t ldq, T* dk, int64_t ldk, T* dv, int64_t ldv) {
     const Tiles& tiles = q_tiles.tiles;
-    for (int64_t j = 0; j < z.S; ++j) {
+    const bool every = !z.causal && tiles.count > 0;         // each block of queries writes all rows of dk and dv
+    for (int64_t j = 0; !every && j < z.S; ++j) {
       std::fill(dk + j * ldk, dk + j * ldk + z.E, T(0));
       std::fill(dv + j * ldv, dv + j * ldv + z.Ev, T(0));
     }
@@ -296,8 +316,8 @@ struct BackwardJob {
         const int64_t n = std::min(kKeysBack, z.seen(i0 + i + m) - j0);
         if (n <= 0) continue;
         probabilities(t0, t1, j0, n);
-        panel_product<T>(n, m, p, 1, kKeysBack, g_panels, i, dv + j0 * ldv, ldv, true);
-        panel_product<T>(n, m, ds, 1, kKeysBack, q_panels, i, dk + j0 * ldk, ldk, true);
+        panel_product<T>(n, m, p, 1, kKeysBack, g_panels, i, dv + j0 * ldv, ldv, !every || t0 > 0);
+        panel_product<T>(n, m, ds, 1, kKeysBack, q_panels, i, dk + j0 * ldk, ldk, !every || t0 > 0);
         panel_product<T>(m, n, ds, kKeysBack, 1, k_panels, j0, dq + i * ldq, ldq, j0 > 0);
       }
     for (int64_t i = 0; z.S == 0 && i < rows; ++i) std::fill(dq + i * ldq, dq + i * ldq + z.E, T(0));

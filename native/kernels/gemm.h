@@ -35,9 +35,10 @@ struct Simd {
   // Subtraction, because 0 + x is not x for x = -0 and would be computed.
   static vec all(T x) { return x - vec{}; }
   static void store(T* p, vec v) { *reinterpret_cast<loose*>(p) = v; }
-  // The first n lanes, the others zero; n may be larger than there are lanes.
+  // The first n lanes, the others zero; n may be larger than there are lanes, or negative.
   static vec load_some(const T* p, int n) {
     if (n >= lanes) return load(p);
+    if (n <= 0) return vec{};
 #if defined(__AVX512F__)
     const auto first = static_cast<__mmask16>((1u << n) - 1);
     if constexpr (sizeof(T) == 4) return reinterpret_cast<vec>(_mm512_maskz_loadu_ps(first, p));
@@ -207,16 +208,17 @@ struct Matrix {
   void pack_b(T* out, int64_t k0, int64_t kc, int64_t j0, int cols) const {
     constexpr int NR = kNR<T>;
     const T* s = p + k0 * rs + j0 * cs;
-    if (cols == NR && cs == 1) {
-      for (int64_t k = 0; k < kc; ++k) std::memcpy(out + k * NR, s + k * rs, NR * sizeof(T));
+    if (cs == 1) {
+      constexpr int L = Simd<T>::lanes;
+      for (int64_t k = 0; k < kc; ++k)
+        for (int h = 0; h < 2; ++h) Simd<T>::store(out + k * NR + h * L, Simd<T>::load_some(s + k * rs + h * L, cols - h * L));
       return;
     }
     const int turned = NR % 8 == 0 && rs == 1 ? cols / 8 * 8 : 0;
     if (turned) transpose_columns(out, s, kc, turned);
     for (int64_t k = 0; turned < NR && k < kc; ++k) {
       T* o = out + k * NR;
-      if (cs == 1) std::memcpy(o, s + k * rs, static_cast<size_t>(cols) * sizeof(T));
-      else for (int j = turned; j < cols; ++j) o[j] = s[k * rs + j * cs];
+      for (int j = turned; j < cols; ++j) o[j] = s[k * rs + j * cs];
       for (int j = cols; j < NR; ++j) o[j] = T(0);
     }
   }
