@@ -23,7 +23,7 @@ EQUATIONS = [
 
 ROWS = [
     *each("repeat", "repeat", [(2, 3), ((1, 2),), (2, 1, 3), (0, 2)]), *each("repeat", "tile", [(2,), ((2, 3),), (2, 1, 3)]), Row("repeat", lambda T, x: x.repeat(3), lambda r: r(), "scalar"),
-    *each("index", "repeat_interleave", [(2,), (2, 0), (3, 1)]), Row("index", lambda T, x: x.repeat_interleave(T.tensor([1, 0, 3]), 0), lambda r: r(3, 4), "repeat_counts"),
+    *each("index", "repeat_interleave", [(2,), (2, 0), (3, 1), (1, 0), (0, 1), (4, -1)]), *[Row("index", lambda T, x: x.repeat_interleave(3, 0), lambda r, n=n: r(*n), f"repeat_{n}") for n in ((1, 3), (0, 3), (4,))], Row("index", lambda T, x: x.repeat_interleave(T.tensor([1, 0, 3]), 0), lambda r: r(3, 4), "repeat_counts"),
     Row("index", lambda T, x, n: x.repeat_interleave(n, 1, output_size=7), lambda r: (r(3, 4), r.fixed([2, 0, 4, 1])), "repeat_size"),
     Row("index", lambda T, x, n: T.repeat_interleave(n, output_size=4), lambda r: (r(1), r.fixed([2, 0, 2])), "repeat_vector_size"),
     Row("index", lambda T, x: T.repeat_interleave(T.tensor([1, 0, 3])), lambda r: r(1), "repeat_vector"),
