@@ -1,5 +1,5 @@
-// Powers, and exponentials and logarithms near 0 or to other bases, of floats in double precision without branches: within half an ulp
-// and a little of the exact result. Doubles go to the C library.
+// Powers, and exponentials and logarithms near 0 or to other bases, of floats in double precision without branches: within half
+// an ulp and a little of the exact result. Doubles go to the C library.
 #pragma once
 
 #include <cmath>
@@ -107,7 +107,8 @@ inline bool usual_power(float x, float y) {
 inline float power_of(float x, float y) {
   const float half = y * 0.5f;
   const Binary size(static_cast<double>(__builtin_fabsf(x)));
-  const float r = static_cast<float>(Power(static_cast<double>(y) * (size.e * kLn2 + log_series((size.m - 1.0) / (size.m + 1.0)))).value());
+  const double log = size.e * kLn2 + log_series((size.m - 1.0) / (size.m + 1.0));
+  const float r = static_cast<float>(Power(static_cast<double>(y) * log).value());
   const float signed_r = half == __builtin_truncf(half) ? r : -r;
   const float below = y == __builtin_truncf(y) ? signed_r : std::numeric_limits<float>::quiet_NaN();
   return x < 0.0f ? below : r;
