@@ -12,9 +12,8 @@ void extremes_of_rows(const T* p, int64_t rows, int64_t n, T* out) {
   const T rest = MAX ? -std::numeric_limits<T>::infinity() : std::numeric_limits<T>::infinity();
   auto fold = [](V& a, const V& b) { a = (MAX ? b > a : b < a) | (b != b) ? b : a; };
   V best[kLanes], v;
-  for (int64_t r = 0; r < kLanes; ++r) {
-    const T* s = p + std::min(r, rows - 1) * n;
-    V a = rest - V{};
+  auto row = [&](const T* s, V& a) {
+    a = rest - V{};
     int64_t i = 0;
     for (; i + kLanes <= n; i += kLanes) {
       Sixteen<T>::load(v, s + i);
@@ -24,7 +23,11 @@ void extremes_of_rows(const T* p, int64_t rows, int64_t n, T* out) {
       Sixteen<T>::load(v, s + i, n - i, rest);
       fold(a, v);
     }
-    best[r] = a;
+  };
+  row(p, best[0]);
+  for (int64_t r = 1; r < kLanes; ++r) {
+    if (r < rows) row(p + r * n, best[r]);
+    else best[r] = best[0];
   }
   Sixteen<T>::fold_rows(best, fold);
   Sixteen<T>::store(out, best[0], rows);

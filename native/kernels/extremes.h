@@ -41,7 +41,11 @@ struct RowExtremes {
   static void rows(const T* s, int64_t count, int64_t n, T* values, W* where) {
     V best[kLanes];
     Places place[kLanes];
-    for (int64_t r = 0; r < kLanes; ++r) row(s + std::min(r, count - 1) * n, n, best[r], place[r]);
+    row(s, n, best[0], place[0]);
+    for (int64_t r = 1; r < kLanes; ++r) {
+      if (r < count) row(s + r * n, n, best[r], place[r]);
+      else best[r] = best[0], place[r] = place[0];
+    }
     for (int half = kLanes / 2; half; half /= 2)
       for (int k = 0; k < half; ++k) {
         V a, b;

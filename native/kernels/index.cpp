@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "axis.h"
+#include "window.h"
 
 namespace rl {
 namespace {
@@ -55,19 +56,29 @@ Indexed indexed_form(const Call& c, const Array& x, int first_index) {
 
 // Offsets in x of the n positions that the index arrays name. IndexError if one lies outside.
 void positions(const Call& c, const Array& x, int first_index, const Indexed& f, int64_t* out) {
-  for (int64_t i = 0; i < f.n; ++i) out[i] = 0;
+  if (f.nbefore * f.nafter == 0) std::fill(out, out + f.n, 0);
   for (int j = 0; j < f.indexed; ++j)
     if (x.shape[f.before + j] == 0 && f.n > 0) throw std::out_of_range("index is out of bounds for dimension with size 0");
   if (f.nbefore * f.nafter == 0) return;
   for (int j = 0; j < f.indexed; ++j) {
     const int64_t* index = c.in[first_index + j]->ptr<int64_t>();
     const int64_t size = x.shape[f.before + j], stride = x.strides[f.before + j];
+    int64_t outside = 0;                     // no branch for each: vectors
     for (int64_t i = 0; i < f.n; ++i) {
-      int64_t v = index[i];
-      if (v < -size || v >= size) throw std::out_of_range(out_of_bounds(v, j, size));
-      out[i] += (v < 0 ? v + size : v) * stride;
+      const int64_t v = index[i];
+      outside |= (v < -size) | (v >= size);
+      out[i] = (v < 0 ? v + size : v) * stride + (j ? out[i] : 0);
     }
+    if (!outside) continue;
+    for (int64_t i = 0; i < f.n; ++i)
+      if (index[i] < -size || index[i] >= size) throw std::out_of_range(out_of_bounds(index[i], j, size));
   }
+}
+
+// o[i] = from[at[i]]. One by one: instructions that gather are slower than loads on many CPUs, and the compiler prefers them.
+template <class T>
+__attribute__((noinline, optimize("no-tree-vectorize"))) void pick(T* o, const T* from, const int64_t* at, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) o[i] = from[at[i]];
 }
 
 // Calls fn(offset in a, offset in b, length, step of a, step of b) for runs that cover the given dimensions of both.
@@ -145,11 +156,14 @@ void index_run(const Call& c) {
         for (int64_t r = k * per; r < end;) {
           const int64_t b = r / f.n, stop = std::min(end, (b + 1) * f.n);
           const T* from = s + offset_of(b, f.before, x.shape, x.strides);
-          for (const int64_t* at = where + (r - b * f.n); r < stop; ++r) o[r] = from[*at++];
+          pick(o + r, from, where + (r - b * f.n), stop - r);
+          r = stop;
         }
       });
       return;
     }
+    bool whole = true;                       // a part is one run of memory
+    for (int d = 0; d < f.after; ++d) whole &= shape[d] == 1 || strides[d] == dense[d];
     parallel_for((rows + per - 1) / per, [&](int64_t k) {
       int64_t b = -1, base = 0;
       for (int64_t r = k * per; r < std::min(rows, (k + 1) * per); ++r) {
@@ -158,6 +172,10 @@ void index_run(const Call& c) {
           base = offset_of(b, f.before, x.shape, x.strides);
         }
         const int64_t from = base + where[r - b * f.n];
+        if (whole && f.nafter < 1024) {
+          copy_run(o + r * f.nafter, s + from, f.nafter);
+          continue;
+        }
         runs(f.after, shape, strides, dense, f.nafter, from, r * f.nafter, [&](int64_t i, int64_t j, int64_t n, int64_t sa, int64_t) {
           if (sa == 1) std::memcpy(o + j, s + i, static_cast<size_t>(n) * sizeof(T));
           else for (int64_t e = 0; e < n; ++e) o[j + e] = s[i + e * sa];
@@ -274,14 +292,16 @@ struct Line {
 
 void check_index(const Array& index, int dim, int64_t size) {
   const int64_t* p = index.ptr<int64_t>();
-  auto check = [&](int64_t v) {              // a RuntimeError here, as in PyTorch
-    if (v < 0 || v >= size) throw std::runtime_error(out_of_bounds(v, dim, size));
-  };
+  auto outside = [&](int64_t v) { return (v < 0) | (v >= size); };
   if (index.contiguous()) {
-    for (int64_t k = 0; k < index.numel; ++k) check(p[k]);
-    return;
+    int64_t any = 0;
+    for (int64_t k = 0; k < index.numel; ++k) any |= outside(p[k]);
+    if (!any) return;
   }
-  for (int64_t k = 0; k < index.numel; ++k) check(p[offset_of(k, index.ndim, index.shape, index.strides)]);
+  for (int64_t k = 0; k < index.numel; ++k) {
+    const int64_t v = p[offset_of(k, index.ndim, index.shape, index.strides)];
+    if (outside(v)) throw std::runtime_error(out_of_bounds(v, dim, size));   // as in PyTorch
+  }
 }
 
 // gather(x, index, dim): out[i][j] = x[index[i][j]][j] for dim 0
@@ -290,18 +310,23 @@ void gather_infer(const Call& c, Meta* m) {
   m->dtype = c.in[0]->dtype;
 }
 
+// Along the last dimension, whichever is indexed: that is how results and indices lie in memory.
 void gather_run(const Call& c) {
-  const Array &out = *c.out[0], &x = *c.in[0], &index = *c.in[1];
-  const int dim = static_cast<int>(c.inum(0));
-  const Line s(index, out, x, x, dim);
-  check_index(index, dim, s.size);
+  const Array &out = *c.out[0], &index = *c.in[1];
+  const int dim = static_cast<int>(c.inum(0)), last = std::max(0, index.ndim - 1);
+  Array x = *c.in[0];
+  check_index(index, dim, x.ndim ? x.shape[dim] : 1);
+  const int64_t step = x.ndim ? x.strides[dim] : 1;
+  if (x.ndim) x.strides[dim] = 0;
+  const Line s(index, out, x, x, last);
   by_size(x.dtype, [&](auto z) {
     using T = decltype(z);
-    lines(index, out, x, dim, [&](int64_t o, int64_t a, int64_t i) {
+    lines(index, out, x, last, [&](int64_t o, int64_t a, int64_t i) {
       T* to = out.ptr<T>() + o;
       const T* from = x.ptr<T>() + a;
       const int64_t* at = index.ptr<int64_t>() + i;
-      for (int64_t k = 0; k < s.len; ++k) to[k * s.a] = from[at[k * s.i] * s.b];
+      if (step == 1 && s.a == 1 && s.b == 0 && s.i == 1) return pick(to, from, at, s.len);
+      for (int64_t k = 0; k < s.len; ++k) to[k * s.a] = from[at[k * s.i] * step + k * s.b];
     });
   });
 }

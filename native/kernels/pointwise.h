@@ -7,6 +7,8 @@
 // functor only ever sees contiguous tiles of its compute type.
 #pragma once
 
+#include <type_traits>
+
 #include "../core/kernel.h"
 
 namespace rl {
@@ -39,6 +41,38 @@ void tile3(void* out, const void* const* in, int64_t n, const Number*) {
   const T* b = static_cast<const T*>(in[1]);
   const T* c = static_cast<const T*>(in[2]);
   for (int64_t i = 0; i < n; ++i) o[i] = F::template op<T>(a[i], b[i], c[i]);
+}
+
+// A functor with a form for floats that vectorises, fast(x), and says for which operands that is right, usual(x); the others take
+// op(x), one by one. Runs are short enough to stay in L1 between the two passes, and are written after they have been judged: the
+// result may lie where an operand does.
+template <class F, class... T>
+void usual_runs(float* o, int64_t n, const T*... a) {
+  constexpr int64_t kRun = 512;
+  for (int64_t begin = 0; begin < n; begin += kRun) {
+    const int64_t end = begin + kRun < n ? begin + kRun : n;
+    int32_t odd_ones = 0;
+    for (int64_t i = begin; i < end; ++i) odd_ones |= !F::usual(a[i]...);
+    if (odd_ones) {
+      for (int64_t i = begin; i < end; ++i) o[i] = F::usual(a[i]...) ? F::fast(a[i]...) : F::op(a[i]...);
+      continue;
+    }
+#pragma GCC ivdep
+    for (int64_t i = begin; i < end; ++i) o[i] = F::fast(a[i]...);
+  }
+}
+
+template <class F, class T, class R>
+void tile1u(void* out, const void* const* in, int64_t n, const Number* p) {
+  if constexpr (std::is_same_v<T, float>) usual_runs<F>(static_cast<float*>(out), n, static_cast<const float*>(in[0]));
+  else tile1<F, T, R>(out, in, n, p);
+}
+
+template <class F, class T, class R>
+void tile2u(void* out, const void* const* in, int64_t n, const Number* p) {
+  if constexpr (std::is_same_v<T, float>)
+    usual_runs<F>(static_cast<float*>(out), n, static_cast<const float*>(in[0]), static_cast<const float*>(in[1]));
+  else tile2<F, T, R>(out, in, n, p);
 }
 
 // A functor with numbers: constructed once per tile from them, then applied per element.
@@ -84,6 +118,16 @@ template <class F>
 struct Tile3 {
   template <class T, class R>
   static constexpr TileFn fn = tile3<F, T, R>;
+};
+template <class F>
+struct Tile1U {
+  template <class T, class R>
+  static constexpr TileFn fn = tile1u<F, T, R>;
+};
+template <class F>
+struct Tile2U {
+  template <class T, class R>
+  static constexpr TileFn fn = tile2u<F, T, R>;
 };
 template <class F>
 struct Tile1P {
@@ -135,6 +179,9 @@ constexpr PointwiseDef make_pointwise(int arity) {
 #define RL_UNARY(name_, kind_, functor_, types_) RL_POINTWISE(name_, kind_, Tile1<functor_>, 1, types_)
 #define RL_BINARY(name_, kind_, functor_, types_) RL_POINTWISE(name_, kind_, Tile2<functor_>, 2, types_)
 #define RL_TERNARY(name_, kind_, functor_, types_) RL_POINTWISE(name_, kind_, Tile3<functor_>, 3, types_)
+// For functors with a form that vectorises (see usual_runs).
+#define RL_UNARY_U(name_, kind_, functor_, types_) RL_POINTWISE(name_, kind_, Tile1U<functor_>, 1, types_)
+#define RL_BINARY_U(name_, kind_, functor_, types_) RL_POINTWISE(name_, kind_, Tile2U<functor_>, 2, types_)
 // The same for functors that take numbers (see tile1p).
 #define RL_UNARY_P(name_, kind_, functor_, types_) RL_POINTWISE(name_, kind_, Tile1P<functor_>, 1, types_)
 #define RL_BINARY_P(name_, kind_, functor_, types_) RL_POINTWISE(name_, kind_, Tile2P<functor_>, 2, types_)

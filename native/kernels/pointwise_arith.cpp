@@ -2,7 +2,7 @@
 #include <type_traits>
 
 #include "pointwise.h"
-#include "power.h"
+#include "trigonometry.h"
 #include "vecmath.h"
 
 namespace rl {
@@ -48,19 +48,34 @@ struct Div {
   static T op(T a, T b) { return a / b; }
 };
 [[noreturn]] inline void zero_division() { throw std::runtime_error("ZeroDivisionError"); }
+// a quotient's remainder in double precision is exact where its integer part has no more bits than a float.
+inline bool usual_quotient(float a, float b) {
+  constexpr float most = std::numeric_limits<float>::max();
+  const float x = __builtin_fabsf(a), y = __builtin_fabsf(b);
+  return (x <= most) & (y <= most) & (y > 0.0f) & (x <= y * 8388608.0f);
+}
+inline float usual_fmod(float a, float b) {
+  const double x = static_cast<double>(a), y = static_cast<double>(b);
+  return __builtin_copysignf(static_cast<float>(x - __builtin_trunc(x / y) * y), a);
+}
+// Python's rule, as in PyTorch: the remainder r is exact, so round((a - r) / b).
+template <class T>
+inline T floor_quotient(T a, T b, T r) {
+  const T over = (a - r) / b, q = (r != T(0)) & ((b < T(0)) != (r < T(0))) ? over - T(1) : over;
+  const T f = std::floor(q), rounded = q - f > T(0.5) ? f + T(1) : f;
+  return q == T(0) ? std::copysign(T(0), a / b) : rounded;
+}
+template <class T>
+inline T floor_remainder(T b, T r) {
+  return (r != T(0)) & ((b < T(0)) != (r < T(0))) ? r + b : r;
+}
 struct FloorDiv {
+  static bool usual(float a, float b) { return usual_quotient(a, b); }
+  static float fast(float a, float b) { return floor_quotient(a, b, usual_fmod(a, b)); }
   template <class T>
   static T op(T a, T b) {
     if constexpr (kFloat<T>) {
-      // Python's rule, as in PyTorch: the remainder is exact, so round((a - r) / b).
-      if (b == T(0)) return a / b;
-      T r = std::fmod(a, b);
-      T q = (a - r) / b;
-      if (r != T(0) && ((b < T(0)) != (r < T(0)))) q -= T(1);
-      if (q == T(0)) return std::copysign(T(0), a / b);
-      T f = std::floor(q);
-      if (q - f > T(0.5)) f += T(1);
-      return f;
+      return b == T(0) ? a / b : floor_quotient(a, b, std::fmod(a, b));
     } else {
       if (b == 0) zero_division();
       if constexpr (std::is_signed_v<T>)
@@ -83,11 +98,12 @@ struct TruncDiv {
   }
 };
 struct Remainder {
+  static bool usual(float a, float b) { return usual_quotient(a, b); }
+  static float fast(float a, float b) { return floor_remainder(b, usual_fmod(a, b)); }
   template <class T>
   static T op(T a, T b) {
     if constexpr (kFloat<T>) {
-      T r = std::fmod(a, b);
-      return (r != T(0) && ((b < T(0)) != (r < T(0)))) ? r + b : r;
+      return floor_remainder(b, std::fmod(a, b));
     } else {
       if (b == 0) zero_division();
       if constexpr (std::is_signed_v<T>)
@@ -98,6 +114,8 @@ struct Remainder {
   }
 };
 struct Fmod {
+  static bool usual(float a, float b) { return usual_quotient(a, b); }
+  static float fast(float a, float b) { return usual_fmod(a, b); }
   template <class T>
   static T op(T a, T b) {
     if constexpr (kFloat<T>) return std::fmod(a, b);
@@ -133,17 +151,19 @@ struct Fmin {
 };
 struct Atan2 {
   template <class T>
-  static T op(T a, T b) { return std::atan2(a, b); }
+  static T op(T a, T b) { return exact_atan2(a, b); }
 };
 struct Hypot {
   template <class T>
-  static T op(T a, T b) { return std::hypot(a, b); }
+  static T op(T a, T b) { return exact_hypot(a, b); }
 };
 struct CopySign {
   template <class T>
   static T op(T a, T b) { return std::copysign(a, b); }
 };
 struct Pow {
+  static bool usual(float a, float b) { return usual_power(a, b); }
+  static float fast(float a, float b) { return power_of(a, b); }
   template <class T>
   static T op(T a, T b) {
     if constexpr (kFloat<T>) return std::pow(a, b);
@@ -207,10 +227,10 @@ RL_BINARY_P(add_scaled, arith, AddScaled, RL_ALL)
 RL_BINARY(sub, arith, Sub, RL_NUMERIC)
 RL_BINARY(mul, arith, Mul, RL_ALL)
 RL_BINARY(div, to_float, Div, RL_FLOAT)
-RL_BINARY(floor_divide, arith, FloorDiv, RL_NUMERIC)
+RL_BINARY_U(floor_divide, arith, FloorDiv, RL_NUMERIC)
 RL_BINARY(trunc_divide, arith, TruncDiv, RL_NUMERIC)
-RL_BINARY(remainder, arith, Remainder, RL_NUMERIC)
-RL_BINARY(fmod, arith, Fmod, RL_NUMERIC)
+RL_BINARY_U(remainder, arith, Remainder, RL_NUMERIC)
+RL_BINARY_U(fmod, arith, Fmod, RL_NUMERIC)
 RL_BINARY(maximum, arith, Maximum, RL_ALL)
 RL_BINARY(minimum, arith, Minimum, RL_ALL)
 RL_BINARY(fmax, arith, Fmax, RL_FLOAT)
@@ -218,17 +238,7 @@ RL_BINARY(fmin, arith, Fmin, RL_FLOAT)
 RL_BINARY(atan2, to_float, Atan2, RL_FLOAT)
 RL_BINARY(hypot, arith, Hypot, RL_FLOAT)
 RL_BINARY(copysign, to_float, CopySign, RL_FLOAT)
-template <class T>
-void pow_tile(void* out, const void* const* in, int64_t n, const Number* p) {
-  if constexpr (std::is_same_v<T, float>)
-    powers(static_cast<const float*>(in[0]), static_cast<const float*>(in[1]), n, static_cast<float*>(out));
-  else tile2<Pow, T, T>(out, in, n, p);
-}
-struct PowTile {
-  template <class T, class R>
-  static constexpr TileFn fn = pow_tile<T>;
-};
-RL_POINTWISE(pow, arith, PowTile, 2, RL_NUMERIC)
+RL_BINARY_U(pow, arith, Pow, RL_NUMERIC)
 RL_BINARY(bitwise_and, arith, BitAnd, RL_INTBOOL)
 RL_BINARY(bitwise_or, arith, BitOr, RL_INTBOOL)
 RL_BINARY(bitwise_xor, arith, BitXor, RL_INTBOOL)

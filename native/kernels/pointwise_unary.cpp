@@ -2,7 +2,7 @@
 #include <type_traits>
 
 #include "pointwise.h"
-#include "power.h"
+#include "trigonometry.h"
 #include "vecmath.h"
 
 namespace rl {
@@ -36,27 +36,35 @@ RL_UNARY(sign, arith, Sign, RL_ALL)
 RL_FN(square, Square, arith, RL_NUMERIC, x* x)
 RL_FN(cube, Cube, arith, RL_NUMERIC, x* x* x)
 RL_FN(exp, Exp, to_float, RL_FLOAT, fast_exp(x))
-RL_FN(exp2, Exp2, to_float, RL_FLOAT, exact_exp2(x))
+RL_FN(exp2, Exp2, to_float, RL_FLOAT, fast_exp2(x))
 RL_FN(expm1, Expm1, to_float, RL_FLOAT, exact_expm1(x))
 RL_FN(log, Log, to_float, RL_FLOAT, fast_log(x))
 RL_FN(log2, Log2, to_float, RL_FLOAT, exact_log2(x))
-RL_FN(log10, Log10, to_float, RL_FLOAT, std::log10(x))
+RL_FN(log10, Log10, to_float, RL_FLOAT, exact_log10(x))
 RL_FN(log1p, Log1p, to_float, RL_FLOAT, exact_log1p(x))
 RL_FN(sqrt, Sqrt, to_float, RL_FLOAT, std::sqrt(x))
 RL_FN(rsqrt, Rsqrt, to_float, RL_FLOAT, T(1) / std::sqrt(x))
 RL_FN(reciprocal, Reciprocal, to_float, RL_FLOAT, T(1) / x)
-RL_FN(sin, Sin, to_float, RL_FLOAT, std::sin(x))
-RL_FN(cos, Cos, to_float, RL_FLOAT, std::cos(x))
-RL_FN(tan, Tan, to_float, RL_FLOAT, std::tan(x))
-RL_FN(asin, Asin, to_float, RL_FLOAT, std::asin(x))
-RL_FN(acos, Acos, to_float, RL_FLOAT, std::acos(x))
-RL_FN(atan, Atan, to_float, RL_FLOAT, std::atan(x))
-RL_FN(sinh, Sinh, to_float, RL_FLOAT, std::sinh(x))
-RL_FN(cosh, Cosh, to_float, RL_FLOAT, std::cosh(x))
+#define RL_CIRCULAR(name_, Functor_, exact_, fast_)                                        \
+  struct Functor_ {                                                                       \
+    template <class T>                                                                    \
+    static T op(T x) { return exact_(x); }                                                \
+    static bool usual(float x) { return !(__builtin_fabsf(x) > kMostReduced); }           \
+    static float fast(float x) { return fast_; }                                          \
+  };                                                                                      \
+  RL_UNARY_U(name_, to_float, Functor_, RL_FLOAT)
+RL_CIRCULAR(sin, Sin, std::sin, sin_of(x, 0))
+RL_CIRCULAR(cos, Cos, std::cos, sin_of(x, 1))
+RL_CIRCULAR(tan, Tan, std::tan, tan_of(x))
+RL_FN(asin, Asin, to_float, RL_FLOAT, exact_asin(x))
+RL_FN(acos, Acos, to_float, RL_FLOAT, exact_acos(x))
+RL_FN(atan, Atan, to_float, RL_FLOAT, exact_atan(x))
+RL_FN(sinh, Sinh, to_float, RL_FLOAT, exact_sinh(x))
+RL_FN(cosh, Cosh, to_float, RL_FLOAT, exact_cosh(x))
 RL_FN(tanh, Tanh, to_float, RL_FLOAT, fast_tanh(x))
-RL_FN(asinh, Asinh, to_float, RL_FLOAT, std::asinh(x))
-RL_FN(acosh, Acosh, to_float, RL_FLOAT, std::acosh(x))
-RL_FN(atanh, Atanh, to_float, RL_FLOAT, std::atanh(x))
+RL_FN(asinh, Asinh, to_float, RL_FLOAT, exact_asinh(x))
+RL_FN(acosh, Acosh, to_float, RL_FLOAT, exact_acosh(x))
+RL_FN(atanh, Atanh, to_float, RL_FLOAT, exact_atanh(x))
 RL_FN(erf, Erf, to_float, RL_FLOAT, fast_erf(x))
 RL_FN(erfc, Erfc, to_float, RL_FLOAT, std::erfc(x))
 RL_FN(lgamma, Lgamma, to_float, RL_FLOAT, std::lgamma(x))

@@ -1,5 +1,5 @@
-// Powers, and exponentials and logarithms near 0 or to base 2, of floats in double precision without branches: within half an ulp
-// and a little of the exact result. Doubles go to the C library.
+// Powers, and exponentials and logarithms near 0 or to other bases, of floats in double precision without branches: within half
+// an ulp and a little of the exact result. Doubles go to the C library.
 #pragma once
 
 #include <cmath>
@@ -14,28 +14,21 @@ constexpr double kLn2 = 0.69314718055994530942, kRoundDouble = 6755399441055744.
 // log((1 + s) / (1 - s)) for |s| < 0.172
 inline double log_series(double s) {
   const double z = s * s;
-  double p = 1.0 / 17;
-  p = p * z + 1.0 / 15;
-  p = p * z + 1.0 / 13;
-  p = p * z + 1.0 / 11;
-  p = p * z + 1.0 / 9;
-  p = p * z + 1.0 / 7;
-  p = p * z + 1.0 / 5;
-  p = p * z + 1.0 / 3;
+  double p = 0.11791381058296029;
+  p = p * z + 0.14268639164385477;
+  p = p * z + 0.20000167816228132;
+  p = p * z + 0.33333332821837514;
   return (s + s) * (z * p + 1.0);
 }
 
 // exp(r) - 1 for |r| <= ln2 / 2
 inline double exp_series(double r) {
-  double q = 1.0 / 3628800;
-  q = q * r + 1.0 / 362880;
-  q = q * r + 1.0 / 40320;
-  q = q * r + 1.0 / 5040;
-  q = q * r + 1.0 / 720;
-  q = q * r + 1.0 / 120;
-  q = q * r + 1.0 / 24;
-  q = q * r + 1.0 / 6;
-  q = q * r + 0.5;
+  double q = 0.00019914302343923782;
+  q = q * r + 0.0013941102226172996;
+  q = q * r + 0.008333272830816914;
+  q = q * r + 0.04166635353916226;
+  q = q * r + 0.16666666817899678;
+  q = q * r + 0.5000000046664612;
   return q * r * r + r;
 }
 
@@ -55,15 +48,19 @@ struct Binary {
   }
 };
 
-// exp(y) - 1 and exp(y), y brought to where floats are 0 and infinite
-template <bool LESS_ONE>
-inline float exp_of(double y) {
-  y = y > 110.0 ? 110.0 : y;
-  y = y < -110.0 ? -110.0 : y;
-  const double shifted = y * (1.0 / kLn2) + kRoundDouble, power = two_to(shifted);
-  const double q = exp_series(y - (shifted - kRoundDouble) * kLn2);
-  return static_cast<float>(power * q + (LESS_ONE ? power - 1.0 : power));
-}
+// exp(y) as 2^n (1 + series), y brought to where floats are 0 and infinite
+struct Power {
+  double power, series;
+  explicit Power(double y) {
+    y = y > 110.0 ? 110.0 : y;
+    y = y < -110.0 ? -110.0 : y;
+    const double shifted = y * (1.0 / kLn2) + kRoundDouble;
+    power = two_to(shifted);
+    series = exp_series(y - (shifted - kRoundDouble) * kLn2);
+  }
+  double value() const { return power * series + power; }
+  double less_one() const { return power * series + (power - 1.0); }
+};
 
 // A logarithm that is minus infinity at `zero`, at the ends of its range too.
 inline float log_ends(float x, float zero, double y) {
@@ -74,10 +71,8 @@ inline float log_ends(float x, float zero, double y) {
   return (x < zero || x != x) ? std::numeric_limits<float>::quiet_NaN() : r;
 }
 
-inline float exact_expm1(float x) { return exp_of<true>(static_cast<double>(x)); }
+inline float exact_expm1(float x) { return static_cast<float>(Power(static_cast<double>(x)).less_one()); }
 inline double exact_expm1(double x) { return std::expm1(x); }
-inline float exact_exp2(float x) { return exp_of<false>(static_cast<double>(x) * kLn2); }
-inline double exact_exp2(double x) { return std::exp2(x); }
 
 inline float exact_log2(float x) {
   const Binary b(static_cast<double>(x));
@@ -85,38 +80,38 @@ inline float exact_log2(float x) {
 }
 inline double exact_log2(double x) { return std::log2(x); }
 
-// Near 0 the exponent of 1 + x is 0, and x has not been rounded.
-inline float exact_log1p(float x) {
-  const double d = static_cast<double>(x);
+inline float exact_log10(float x) {
+  const Binary b(static_cast<double>(x));
+  return log_ends(x, 0.0f, b.e * 0.30102999566398119521 + log_series((b.m - 1.0) / (b.m + 1.0)) * 0.43429448190325182765);
+}
+inline double exact_log10(double x) { return std::log10(x); }
+
+// log(1 + d). Near 0 the exponent of 1 + d is 0, and d has not been rounded.
+inline double log1p_of(double d) {
   const Binary b(1.0 + d);
   const double above = b.e == 0.0 ? d : b.m - 1.0;
-  return log_ends(x, -1.0f, b.e * kLn2 + log_series(above / (above + 2.0)));
+  return b.e * kLn2 + log_series(above / (above + 2.0));
 }
+inline float exact_log1p(float x) { return log_ends(x, -1.0f, log1p_of(static_cast<double>(x))); }
 inline double exact_log1p(double x) { return std::log1p(x); }
 
 // ---- a ** b ---------------------------------------------------------------------------------------------------------
 
-inline bool usual(float x, float y) {
+inline bool usual_power(float x, float y) {
   constexpr float most = std::numeric_limits<float>::max(), least = std::numeric_limits<float>::min();
   const float size = __builtin_fabsf(x);
   return (size >= least) & (size <= most) & (__builtin_fabsf(y) <= most);
 }
 
-// Zeros, denormals, infinities and NaN go to the C library.
-inline void powers(const float* a, const float* b, int64_t n, float* __restrict o) {
-  int32_t odd_ones = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    const float x = a[i], y = b[i], half = y * 0.5f;
-    odd_ones |= !usual(x, y);
-    const Binary size(static_cast<double>(__builtin_fabsf(x)));
-    const float r = exp_of<false>(static_cast<double>(y) * (size.e * kLn2 + log_series((size.m - 1.0) / (size.m + 1.0))));
-    const float signed_r = half == __builtin_truncf(half) ? r : -r;
-    const float below = y == __builtin_truncf(y) ? signed_r : std::numeric_limits<float>::quiet_NaN();
-    o[i] = x < 0.0f ? below : r;
-  }
-  if (!odd_ones) return;
-  for (int64_t i = 0; i < n; ++i)
-    if (!usual(a[i], b[i])) o[i] = std::pow(a[i], b[i]);
+// Where usual_power(x, y); zeros, denormals, infinities and NaN go to the C library.
+inline float power_of(float x, float y) {
+  const float half = y * 0.5f;
+  const Binary size(static_cast<double>(__builtin_fabsf(x)));
+  const double log = size.e * kLn2 + log_series((size.m - 1.0) / (size.m + 1.0));
+  const float r = static_cast<float>(Power(static_cast<double>(y) * log).value());
+  const float signed_r = half == __builtin_truncf(half) ? r : -r;
+  const float below = y == __builtin_truncf(y) ? signed_r : std::numeric_limits<float>::quiet_NaN();
+  return x < 0.0f ? below : r;
 }
 
 }  // namespace

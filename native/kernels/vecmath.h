@@ -1,4 +1,4 @@
-// exp, log, tanh, sigmoid and erf for float, written without branches so that the compiler vectorises the
+// exp, exp2, log, tanh, sigmoid and erf for float, written without branches so that the compiler vectorises the
 // loops that use them. Errors against correctly rounded results are at most 2 ulp (tests/ops/test_vecmath.py).
 // Doubles go to the C library.
 #pragma once
@@ -73,6 +73,23 @@ inline double fast_exp_below(double x) { return std::exp(x); }
 // exp, 0 where it would be denormal and infinite from 88.4 on, where n is 128.
 inline float fast_exp_coarse(float x) { return fast_exp_below(x > 89.0f ? 89.0f : x); }
 inline double fast_exp_coarse(double x) { return std::exp(x); }
+
+// 2^x, in two factors as fast_exp.
+inline float fast_exp2(float x) {
+  float c = x > 129.0f ? 129.0f : x;
+  c = c < -151.0f ? -151.0f : c;
+  const float shifted = c + 12582912.0f, r = c - (shifted - 12582912.0f);
+  float p = 1.5476300292080645e-4f;
+  p = p * r + 1.3400269646786705e-3f;
+  p = p * r + 9.61800388981712e-3f;
+  p = p * r + 5.5503277912270194e-2f;
+  p = p * r + 2.4022651345914828e-1f;
+  p = p * r + 6.93147206248223e-1f;
+  const bool above = c > 0.0f;
+  const float y = (p * r + 1.0f) * power_of_two(static_cast<uint32_t>(float_to_bits(shifted)), above ? 127 - 64 : 127 + 64);
+  return y * (above ? 18446744073709551616.0f : 5.42101086242752217e-20f);
+}
+inline double fast_exp2(double x) { return std::exp2(x); }
 
 // log(x) = k ln2 + log(m), m in [sqrt(1/2), sqrt(2)), the polynomial of Cephes (logf.c).
 inline float fast_log(float x) {

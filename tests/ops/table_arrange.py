@@ -23,7 +23,7 @@ EQUATIONS = [
 
 ROWS = [
     *each("repeat", "repeat", [(2, 3), ((1, 2),), (2, 1, 3), (0, 2)]), *each("repeat", "tile", [(2,), ((2, 3),), (2, 1, 3)]), Row("repeat", lambda T, x: x.repeat(3), lambda r: r(), "scalar"),
-    *each("index", "repeat_interleave", [(2,), (2, 0), (3, 1)]), Row("index", lambda T, x: x.repeat_interleave(T.tensor([1, 0, 3]), 0), lambda r: r(3, 4), "repeat_counts"),
+    *each("index", "repeat_interleave", [(2,), (2, 0), (3, 1), (1, 0), (0, 1), (4, -1)]), *[Row("index", lambda T, x: x.repeat_interleave(3, 0), lambda r, n=n: r(*n), f"repeat_{n}") for n in ((1, 3), (0, 3), (4,))], Row("index", lambda T, x: x.repeat_interleave(T.tensor([1, 0, 3]), 0), lambda r: r(3, 4), "repeat_counts"),
     Row("index", lambda T, x, n: x.repeat_interleave(n, 1, output_size=7), lambda r: (r(3, 4), r.fixed([2, 0, 4, 1])), "repeat_size"),
     Row("index", lambda T, x, n: T.repeat_interleave(n, output_size=4), lambda r: (r(1), r.fixed([2, 0, 2])), "repeat_vector_size"),
     Row("index", lambda T, x: T.repeat_interleave(T.tensor([1, 0, 3])), lambda r: r(1), "repeat_vector"),
@@ -46,6 +46,9 @@ ROWS = [
     Row("bmm", lambda T, a, b: T.einsum(a, [0, 1], b, [1, 2], [0, 2]), lambda r: (r(3, 4), r(4, 5)), "einsum_lists"), Row("bmm", lambda T, a, b: T.einsum("ij,jk", [a, b]), lambda r: (r(3, 4), r(4, 5)), "einsum_sequence"),
     Row("bmm", lambda T, a, b: T.tensordot(a, b, 2), lambda r: (r(2, 3, 4), r(3, 4, 5)), "tensordot"), Row("bmm", lambda T, a, b: T.tensordot(a, b, ([0, 2], [1, 0])), lambda r: (r(2, 3, 4), r(4, 2, 5)), "tensordot_lists"), Row("mul", lambda T, a, b: T.tensordot(a, b, 0), lambda r: (r(2, 3), r(4)), "tensordot_outer"),
     Row("mul", lambda T, a, b: T.kron(a, b), lambda r: (r(2, 3), r(4, 1)), "kron"), Row("mul", lambda T, a, b: T.kron(a, b), lambda r: (r(2, 3, 2), r(4)), "kron_ndim", layouts=False), Row("roll", lambda T, a, b: T.cross(a, b, dim=1), lambda r: (r(4, 3), r(4, 3)), "cross"), Row("roll", lambda T, a, b: T.linalg.cross(a, b), lambda r: (r(4, 3), r(1, 3)), "cross_broadcast"),
+    *[Row("distance", lambda T, a, b, m=m: T.cdist(a, b, compute_mode=m), lambda r, s=s: (r(*s[0]), r(*s[1])), f"cdist_{n}", second=False, rtol=1e-3)
+      for n, m, s in (("rows", "use_mm_for_euclid_dist_if_necessary", ((2, 30, 3), (4, 3))), ("product", "use_mm_for_euclid_dist", ((5, 3), (4, 3))),
+                      ("none", "use_mm_for_euclid_dist", ((0, 3), (4, 3))), ("differences", "donot_use_mm_for_euclid_dist", ((30, 3), (28, 3))))],
     *[Row("vector_norm", lambda T, a, b, p=p: T.cdist(a, b, p), lambda r: (r(2, 5, 3), r(2, 4, 3)), f"cdist_{p}", second=False, rtol=1e-4) for p in (1.0, 2.0, 3.0, math.inf)],
     Row("sub", lambda T, x: T.diff(x), lambda r: r(3, 4), "diff", dtypes=(*FLOATS, "int64", "bool")), Row("sub", lambda T, x: T.diff(x, 2, 0), lambda r: r(5, 4), "diff_twice"), Row("sub", lambda T, x, a: T.diff(x, prepend=a, append=a), lambda r: (r(3, 4), r(3, 1)), "diff_ends"),
     Row("sum", lambda T, y: (T.trapezoid(y), T.trapezoid(y, dx=0.5, dim=0), T.cumulative_trapezoid(y)), lambda r: r(4, 5), "trapezoid"), Row("sum", lambda T, y, x: T.trapezoid(y, x), lambda r: (r(4, 5), r(5)), "trapezoid_points"), Row("cat", lambda T, x: T.gradient(x), lambda r: r(4, 5), "gradient"), Row("cat", lambda T, x: T.gradient(x, spacing=2.0, dim=1), lambda r: r(4, 5), "gradient_dim"),

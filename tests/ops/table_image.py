@@ -43,6 +43,7 @@ ROWS = [
     Row("col2im", lambda T, x: F(T).fold(x, (4, 5), 2), lambda r: r(8, 12), "unbatched"),
     Row("mm", lambda T, a, b, w, c: F(T).bilinear(a, b, w, c), lambda r: (r(2, 5, 3), r(2, 5, 4), r(6, 3, 4), r(6)), "bilinear"),
     Row("norm", lambda T, a, b: F(T).cosine_similarity(a, b), lambda r: (r(3, 4), r(3, 4)), "cosine"),
+    Row("floored", lambda T, a, b: F(T).cosine_similarity(a * T.tensor([[1.0], [0.0], [1e-3]], dtype=a.dtype), b, eps=0.5), lambda r: (r(3, 4), r(3, 4)), "cosine-floor", second=False),
     Row("norm", lambda T, a, b: F(T).cosine_similarity(a, b, dim=-1), lambda r: (r(2, 1, 4), r(3, 4)), "cosine-broadcast"),
     Row("norm", lambda T, a, b: F(T).pairwise_distance(a, b), lambda r: (r(3, 4), r(3, 4)), "distance"),
     Row("norm", lambda T, a, b: F(T).pairwise_distance(a, b, p=1, keepdim=True), lambda r: (r(3, 4), r(4)), "distance-1"),

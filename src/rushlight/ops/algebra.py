@@ -8,12 +8,14 @@ import string
 import warnings
 
 from .. import _check as check
+from .._kernels import K
 from ..autograd.autocast import full_precision, lower_precision
+from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import method
 from .matmul import _bmm, matmul
 from .norms import vector_norm_of
-from .pointwise import isclose, sqrt
+from .pointwise import _where, isclose, sqrt
 from .shape import broadcast_shapes, cat
 
 __all__ = [
@@ -25,16 +27,18 @@ __all__ = [
 # -- einsum ----------------------------------------------------------------------------------------------------------
 
 
-def _parse(equation, operands):
-    """(labels of each operand, labels of the result); an ellipsis becomes labels 0, 1, … counted from the right."""
+@functools.lru_cache(maxsize=256)
+def _parse(equation, ndims):
+    """(labels of each operand, labels of the result) for operands of so many dimensions; an ellipsis becomes labels 0, 1, …
+    counted from the right."""
     left, arrow, right = equation.replace(" ", "").partition("->")
     terms = left.split(",")
-    if len(terms) < len(operands):
+    if len(terms) < len(ndims):
         raise RuntimeError("einsum(): more operands were provided than specified in the equation")
-    if len(terms) > len(operands):
+    if len(terms) > len(ndims):
         raise RuntimeError("einsum(): fewer operands were provided than specified in the equation")
     widest, found = 0, []
-    for i, (term, x) in enumerate(zip(terms, operands, strict=True)):
+    for i, (term, n) in enumerate(zip(terms, ndims, strict=True)):
         before, dots, after = term.partition("...")
         names = before + after
         for c in names:
@@ -43,7 +47,6 @@ def _parse(equation, operands):
             if c not in string.ascii_letters:
                 raise RuntimeError(f"einsum(): invalid subscript given at index {term.index(c)} in the equation string, "
                                    "subscripts must be in [a-zA-Z]")  # fmt: skip
-        n = x._a.ndim
         if (len(names) > n) if dots else (len(names) != n):
             if dots:
                 raise RuntimeError(f"einsum(): the number of subscripts in the equation ({len(names)}) is more than the number "
@@ -73,8 +76,29 @@ def _parse(equation, operands):
     return found, out
 
 
+@functools.lru_cache(maxsize=256)
+def _product_plan(equation, ndims):
+    """How a product of two operands is one of matrices whose dimensions are there already: the order of each operand's
+    dimensions, which of them are summed, and the order of the result's. None where it takes more than that."""
+    found, out = _parse(equation, ndims)
+    if len(found) != 2:
+        return None
+    (xl, yl), keep = found, set(out)
+    both = set(xl) & set(yl)
+    plain = len(set(xl)) == len(xl) and len(set(yl)) == len(yl)
+    batch, total = [c for c in xl if c in both & keep], [c for c in xl if c in both - keep]
+    rows, cols = [c for c in xl if c not in both], [c for c in yl if c not in both]
+    if not plain or len(total) != 1 or len(rows) != 1 or len(cols) != 1 or not keep.issuperset(rows + cols):
+        return None
+    order = lambda labels, wanted: None if labels == wanted else tuple(labels.index(c) for c in wanted)  # noqa: E731
+    shared = tuple((xl.index(c), yl.index(c)) for c in both)
+    return (order(xl, batch + rows + total), order(yl, batch + total + cols), order(batch + rows + cols, out), shared)
+
+
 def _distinct(x, labels):
     """Repeated labels of one operand become its diagonal."""
+    if len(set(labels)) == len(labels):
+        return x, labels
     labels = list(labels)
     for c in dict.fromkeys(labels):
         while labels.count(c) > 1:
@@ -95,9 +119,13 @@ def _summed(x, labels, keep):
 
 def _arranged(x, labels, order):
     """x with its dimensions in `order`, size 1 where it lacks one."""
-    x = x.permute([labels.index(c) for c in order if c in labels])
-    at = [slice(None) if c in labels else None for c in order]
-    return x[tuple(at)] if None in at else x
+    here = [c for c in order if c in labels]
+    if here != labels:
+        x = x.permute([labels.index(c) for c in here])
+    for i, c in enumerate(order):
+        if c not in labels:
+            x = x.unsqueeze(i)
+    return x
 
 
 def _contract(x, xl, y, yl, keep):
@@ -113,6 +141,9 @@ def _contract(x, xl, y, yl, keep):
     if not total:  # nothing to sum: an elementwise product
         order = [*batch, *rows, *cols]
         return _arranged(x, xl, order) * _arranged(y, yl, order), order
+    if not rows and not cols:  # the same, summed
+        product = _arranged(x, xl, [*batch, *total]) * _arranged(y, yl, [*batch, *total])
+        return product.sum(tuple(range(len(batch), product._a.ndim))), batch
     n = lambda names: math.prod(size[c] for c in names)  # noqa: E731
     x = _arranged(x, xl, [*batch, *rows, *total]).expand([size[c] for c in (*batch, *rows, *total)])
     y = _arranged(y, yl, [*batch, *total, *cols]).expand([size[c] for c in (*batch, *total, *cols)])
@@ -136,7 +167,17 @@ def einsum(equation, *operands) -> Tensor:
     if not operands:
         raise ValueError("einsum(): must specify the equation string and at least one operand, or at least one operand and "
                          "its subscripts list")  # fmt: skip
-    labels, out = _parse(equation, operands)
+    ndims = tuple([x._a.ndim for x in operands])
+    plan = _product_plan(equation, ndims)
+    if plan is not None:
+        x, y = operands
+        xs, ys = x._a.shape, y._a.shape
+        if all([xs[i] == ys[j] for i, j in plan[3]]):
+            x = x if plan[0] is None else x.permute(plan[0])
+            y = y if plan[1] is None else y.permute(plan[1])
+            product = _bmm(x, y)
+            return product if plan[2] is None else product.permute(plan[2])
+    labels, out = _parse(equation, ndims)
     pairs = [_distinct(x, names) for x, names in zip(operands, labels, strict=True)]
     size = {}
     for i, (x, names) in enumerate(pairs):
@@ -259,7 +300,20 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
         raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {a.shape[-1]} X2: {b.shape[-1]}")
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
+    many = max(a.size(a.ndim - 2), b.size(b.ndim - 2)) > 25 and compute_mode == "use_mm_for_euclid_dist_if_necessary"
+    if p == 2 and a.numel and b.numel and (many or compute_mode == "use_mm_for_euclid_dist"):
+        squares = _bmm(x1 * -2, x2.transpose(-2, -1)) + (x1 * x1).sum(-1, True) + (x2 * x2).sum(-1).unsqueeze(-2)
+        return _distance(squares.clamp_min(0))
     return vector_norm_of(x1.unsqueeze(-2) - x2.unsqueeze(-3), p, -1)
+
+
+@op
+def _distance(x, /):
+    return K.sqrt(x)
+
+
+# At distance 0 the gradient is 0, as in PyTorch.
+_distance.vjp(x=lambda g, out: _where(out == 0, 0.0, g / (2 * out)))
 
 
 @method

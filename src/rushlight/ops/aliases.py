@@ -8,8 +8,7 @@ from .. import _native
 from ..autograd.tensor import Tensor
 from . import matmul, special  # noqa: F401 - methods that get other names below
 from ._declare import method, tensor_method, unary
-from .arrange import combinations
-from .creation import arange
+from .creation import arange, triu_indices
 from .norms import vector_norm_of
 from .pointwise import acosh, asinh, atan2, atanh, exp2, log2, maximum, where
 from .shape import cat, split, tensor_split, vstack
@@ -101,8 +100,9 @@ def unravel_index(indices: Tensor, shape) -> tuple[Tensor, ...]:
 
 def pdist(input: Tensor, p: float = 2) -> Tensor:
     """The p-norm distances between all pairs of rows, in the order of `combinations`."""
-    pairs = combinations(arange(input._a.shape[0]))
-    return vector_norm_of(input[pairs[:, 0]] - input[pairs[:, 1]], p, -1)
+    n = input._a.shape[0]
+    first, second = triu_indices(n, n, 1)
+    return vector_norm_of(input[first] - input[second], p, -1)
 
 
 def _window(name, formula, doc):

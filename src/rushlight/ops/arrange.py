@@ -13,7 +13,7 @@ from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig, method, tensor_method
 from .creation import tensor
-from .shape import as_strided, cat, diagonal, stack
+from .shape import _expand, as_strided, cat, diagonal, stack
 from .subscript import _index
 
 __all__ = [
@@ -85,6 +85,11 @@ def repeat_interleave(input: Tensor, repeats=None, dim: int | None = None, *, ou
 
     With one argument, a vector of counts: i repeated counts[i] times.
     """
+    if type(repeats) is int and repeats > 1 and output_size is None and dim is not None and input._a.ndim:
+        d = check.dim(dim, input._a.ndim)
+        shape = input._a.shape
+        rows = _expand(input.unsqueeze(d + 1), shape=(*shape[: d + 1], repeats, *shape[d + 1 :]))
+        return rows.contiguous().reshape((*shape[:d], shape[d] * repeats, *shape[d + 1 :]))
     if repeats is None:
         counts, input = input, None
     else:

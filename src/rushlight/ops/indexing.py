@@ -64,14 +64,17 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     a = input._a
     if index._a.ndim > 1:
         raise IndexError("index_select(): Index is supposed to be a vector")
-    if index._a.dtype not in (_dtypes.int64, _dtypes.int32):
-        raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+    if index._a.dtype is not _dtypes.int64:
+        if index._a.dtype is not _dtypes.int32:
+            raise RuntimeError("index_select(): Expected dtype int32 or int64 for index")
+        index = index.long()
     d = check.dim(dim, a.ndim)
-    index = index.long().reshape(-1)
-    check_index(index, POSITION, a.shape[d] if a.ndim else 1)
+    if index._a.ndim == 0 or not index._a.contiguous:
+        index = index.reshape(-1).contiguous()
+    K.check_index(index._a, POSITION, a.size(d) if a.ndim else 1, 0)
     if a.ndim == 0:
         return _index(input.reshape(1), index, before=0, order=None).reshape(())
-    return _index(input, index.contiguous(), before=d, order=None)
+    return _index(input, index, before=d, order=None)
 
 
 def _like_source(self, dim, index, source, who):

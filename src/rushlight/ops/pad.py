@@ -18,20 +18,19 @@ __all__ = ["pad"]
 @op
 def _constant_pad_nd(x, /, *, pads, value):
     """`pads`: (before, after) per dimension; negative ones crop."""
-    shape = tuple(n + before + after for n, (before, after) in zip(x.shape, pads, strict=True))
-    out = _native.empty(shape, x.dtype.code)
-    source = _window(x, [(max(0, -b), n - max(0, -b) - max(0, -a)) for n, (b, a) in zip(x.shape, pads, strict=True)])
-    target = _window(out, [(max(0, b), n) for n, (b, _) in zip(source.shape, pads, strict=True)])
-    if target.shape != out.shape:
+    out = _native.empty([n + before + after for n, (before, after) in zip(x.shape, pads, strict=True)], x.dtype.code)
+    source, target = x, out
+    for d, (before, after) in enumerate(pads):
+        if before or after:
+            first = max(0, -before)
+            length = x.size(d) - first - max(0, -after)
+            source = source.slice(d, first, length, 1)
+            target = target.slice(d, max(0, before), length, 1)
+    if target.numel != out.numel:
         K.fill_into(out, value)
     if source.numel:
         K.copy_into(target, source)
     return out
-
-
-def _window(a, ranges):
-    offset = a.offset + sum(start * s for (start, _), s in zip(ranges, a.strides, strict=True))
-    return a.as_strided([n for _, n in ranges], a.strides, offset)
 
 
 _constant_pad_nd.vjp(x=lambda g, pads: _constant_pad_nd(g, pads=tuple((-b, -a) for b, a in pads), value=0.0))

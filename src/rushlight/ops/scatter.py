@@ -12,7 +12,6 @@ from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import method, tensor_method, write_out
 from ._values import NO_ZEROS, check_floats
-from .creation import tensor
 from .pointwise import _where
 from .shape import _expand, broadcast_shapes
 
@@ -235,7 +234,9 @@ def _scatter_args(who, self, dim, index, src):
     index, d = _check_gather("scatter", self, dim, index)
     a, i = self._a, index._a
     if isinstance(src, numbers.Number):
-        src = _expand(tensor(src, dtype=a.dtype), shape=i.shape)
+        number = _native.empty((), a.dtype.code)
+        K.fill_into(number, src)
+        src = _native.wrap(number.expand(i.shape))
     s = src._a
     if s.dtype is not a.dtype:
         raise RuntimeError(f"{who}: Expected self.dtype to be equal to src.dtype")
@@ -263,15 +264,25 @@ def _scatter_call(self, dim, index, src, reduce, inplace):
     if index._a.numel == 0:
         return self if inplace else self.clone()
     if reduce is None:
-        call, attrs = _scatter, {}
+        call, attrs, mode = _scatter, {}, 0
     elif reduce in ("add", "multiply"):
-        call, attrs = (_scatter_add, {}) if reduce == "add" else (
-            _scatter_reduce, {"reduce": "prod", "include_self": True})  # fmt: skip
+        call, attrs, mode = (_scatter_add, {}, 1) if reduce == "add" else (
+            _scatter_reduce, {"reduce": "prod", "include_self": True}, 2)  # fmt: skip
     else:
         raise RuntimeError("reduce argument must be either add or multiply.")
     if inplace:
-        return apply_inplace(call, self, src, index, dim=d, **attrs)
+        into = _scatter_into(d, mode) if _apart(self._a, index._a, src._a) else None
+        return apply_inplace(call, self, src, index, into=into, dim=d, **attrs)
     return call(self, src, index, dim=d, **attrs)
+
+
+def _apart(a, index, src):
+    """Whether what is written shares no memory with what is read."""
+    return a.storage_id != src.storage_id and a.storage_id != index.storage_id
+
+
+def _scatter_into(dim, mode):
+    return lambda out, x, src, index: K.scatter_into(out, src, index, dim, mode)
 
 
 @method(out=True)

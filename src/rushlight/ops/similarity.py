@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from .. import _check as check
+from .._kernels import K
+from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from .creation import result_type
 from .matmul import matmul
+from .norms import vector_norm_of
 
 __all__ = ["bilinear", "cosine_similarity", "pairwise_distance", "normalize"]
 
@@ -36,14 +41,20 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     dtype = result_type(x1, x2)
     if not dtype.is_floating_point:
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtype.scalar_name}")
-    x1, x2 = x1.to(dtype), x2.to(dtype)
+    x1 = x1 if x1._a.dtype is dtype else x1.to(dtype)
+    x2 = x2 if x2._a.dtype is dtype else x2.to(dtype)
     check.dim(dim, max(x1.ndim, x2.ndim))
-    n1 = x1.norm(2, dim, keepdim=True)
-    n2 = x2.norm(2, dim, keepdim=True)
-    # The floor takes no part in the gradient, as in PyTorch.
-    n1 = n1 + (n1.detach().clamp_min(eps) - n1.detach())
-    n2 = n2 + (n2.detach().clamp_min(eps) - n2.detach())
+    n1 = _floored(vector_norm_of(x1, 2, dim, True), eps=eps)
+    n2 = _floored(vector_norm_of(x2, 2, dim, True), eps=eps)
     return ((x1 / n1) * (x2 / n2)).sum(dim)
+
+
+@op
+def _floored(x, /, *, eps):
+    return K.clamp(x, eps, math.inf)
+
+
+_floored.vjp(x=lambda g: g)  # the floor takes no part in the gradient, as in PyTorch
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
