@@ -79,6 +79,46 @@ inline void narrow(const float* p, int64_t n, float16* __restrict out) {
   for (; i < n; ++i) out[i] = __builtin_bit_cast(float16, to_float16_bits(p[i]));
 }
 
+// x as type R, rounded.
+template <class R, class T>
+inline R narrowed_to(T x) {
+  if constexpr (kHalf<R>) {
+    R h;
+    narrow(&x, 1, &h);
+    return h;
+  } else {
+    return static_cast<R>(x);
+  }
+}
+
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+template <class S>
+inline __m512 widened(__m256i h) {
+  if constexpr (std::is_same_v<S, float16>) return _mm512_cvtph_ps(h);
+  else return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+template <class S>
+inline __m256i narrowed(__m512 v) {
+  if constexpr (std::is_same_v<S, float16>) return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+  const __m512i u = _mm512_castps_si512(v), odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(u, odd), _mm512_set1_epi32(0x7fff));
+  const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
+  return _mm512_cvtepi32_epi16(_mm512_mask_mov_epi32(_mm512_srli_epi32(rounded, 16), nan, _mm512_set1_epi32(-1)));
+}
+#endif
+
+// Calls fn with a value of the element type, halves included; they are computed in Compute<that type>.
+template <class S>
+using Compute = std::conditional_t<kHalf<S>, float, S>;
+
+template <class F>
+inline void floating_or_half(DType t, const char* name, const F& fn) {
+  if (t == DType::bf16) return fn(bfloat16{});
+  if (t == DType::f16) return fn(float16{});
+  floating(t, name, fn);
+}
+
 // ---- any types -----------------------------------------------------------------------------------------------------------
 
 template <class D, class S>
@@ -128,7 +168,7 @@ void convert_to(DType from, void* out, const void* in, int64_t n) {
   }
 }
 
-void convert(DType to, void* out, DType from, const void* in, int64_t n) {
+inline void convert(DType to, void* out, DType from, const void* in, int64_t n) {
   switch (to) {
     case DType::f32: return convert_to<float>(from, out, in, n);
     case DType::f64: return convert_to<double>(from, out, in, n);

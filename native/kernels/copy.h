@@ -212,9 +212,11 @@ inline void transpose_converted(const Array& out, const Array& in, CopyShape sha
         char* target = o + (a + p + c * pitch) * oi;
         if (turn_first) {
           turn(source, rows, columns, from, block, kSide);
-          for (int64_t i = 0; i < columns; ++i) convert(out.dtype, target + i * pitch * oi, in.dtype, block + i * kSide * si, rows);
+          for (int64_t i = 0; i < columns; ++i)
+            convert(out.dtype, target + i * pitch * oi, in.dtype, block + i * kSide * si, rows);
         } else {
-          for (int64_t i = 0; i < rows; ++i) convert(out.dtype, block + i * kSide * oi, in.dtype, source + i * from * si, columns);
+          for (int64_t i = 0; i < rows; ++i)
+            convert(out.dtype, block + i * kSide * oi, in.dtype, source + i * from * si, columns);
           turn(block, rows, columns, kSide, target, pitch);
         }
       }

@@ -401,7 +401,7 @@ void copy_run(const Call& c) {
 }
 
 constexpr PointwiseDef pointwise_copy = make_pointwise<Tile1<Copy>, Kind::arith, RL_ALL>(1);
-KernelDef kernel_copy{"copy", 1, pointwise_infer, copy_run, &pointwise_copy, kFloat16 | kBFloat16, nullptr};
+KernelDef kernel_copy{"copy", 1, pointwise_infer, copy_run, &pointwise_copy, kFloat16 | kBFloat16, 0, nullptr};
 Register register_copy{&kernel_copy};
 }  // namespace
 

@@ -24,7 +24,7 @@ struct Walk {
 };
 
 // Dimensions from the outermost to the innermost in memory.
-void memory_order(const Array& a, int* order) {
+inline void memory_order(const Array& a, int* order) {
   for (int i = 0; i < a.ndim; ++i) {
     int j = i;
     while (j > 0 && a.shape[i] != 1 && a.strides[order[j - 1]] < a.strides[i]) {
@@ -36,7 +36,7 @@ void memory_order(const Array& a, int* order) {
 }
 
 // order: the output's dimensions from outermost to innermost in memory.
-Walk make_walk(const Array& a, const int64_t* shape, int ndim, const int* order) {
+inline Walk make_walk(const Array& a, const int64_t* shape, int ndim, const int* order) {
   Walk w;
   w.base = static_cast<char*>(a.data());
   w.item = item_size(a.dtype);
@@ -90,7 +90,7 @@ inline void stretches(const Walk& w, int64_t start, int64_t n, const F& run) {
 }
 
 template <class T>
-void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
+inline void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
   T* t = static_cast<T*>(tile);
   stretches(w, start, n, [t](const char* p, int64_t step, int64_t at, int64_t len) {
     const T* s = reinterpret_cast<const T*>(p);
@@ -102,7 +102,7 @@ void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
 }
 
 template <class T>
-void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
+inline void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
   const T* t = static_cast<const T*>(tile);
   stretches(w, start, n, [t](char* p, int64_t step, int64_t at, int64_t len) {
     T* d = reinterpret_cast<T*>(p);
@@ -112,7 +112,7 @@ void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
   });
 }
 
-void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
+inline void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
   switch (w.item) {
     case 1: return gather<uint8_t>(w, start, n, tile);
     case 2: return gather<uint16_t>(w, start, n, tile);
@@ -121,7 +121,7 @@ void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
   }
 }
 
-void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
+inline void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
   switch (w.item) {
     case 1: return scatter<uint8_t>(w, start, n, tile);
     case 2: return scatter<uint16_t>(w, start, n, tile);
