@@ -35,41 +35,61 @@ void copy_array(const Array& out, const Array& in) {
   run(c);
 }
 
-// Kernels that compute in float32 or float64 get float32 copies of half operands; results are rounded
+const Array* operand(const Call& c, int k) { return k < c.nout ? c.out[k] : c.in[k - c.nout]; }
+
+// Which operands the kernel takes as they are.
+class Taken {
+ public:
+  explicit Taken(const Call& c) : call_(c) {
+    const Array* first = nullptr;
+    for (int k = 0; k < c.nout + c.nin && k < 32; ++k) {
+      const Array* a = operand(c, k);
+      if (!a || !(c.def->half_operands >> k & 1)) continue;
+      if (!first) first = a;
+      one_type_ &= a->dtype == first->dtype;
+    }
+  }
+  bool operator()(int k) const {
+    const Array* a = operand(call_, k);
+    if (!a || !is_half(a->dtype)) return true;
+    const KernelDef& d = *call_.def;
+    if (!(d.halfs & (a->dtype == DType::f16 ? kFloat16 : kBFloat16))) return false;
+    return d.half_operands == 0 || (one_type_ && k < 32 && d.half_operands >> k & 1);
+  }
+  bool all() const {
+    for (int k = 0; k < call_.nout + call_.nin; ++k)
+      if (!(*this)(k)) return false;
+    return true;
+  }
+
+ private:
+  const Call& call_;
+  bool one_type_ = true;
+};
+
+// Kernels that compute in float32 or float64 get float32 copies of half operands that they do not take; results are rounded
 // back once. One mechanism gives every op its float16 and bfloat16 form.
-void run_in_float(const Call& c) {
+void run_in_float(const Call& c, const Taken& taken) {
   std::vector<Array> temps;
   temps.reserve(static_cast<size_t>(c.nout + c.nin));
   std::vector<const Array*> outs(c.out, c.out + c.nout), ins(c.in, c.in + c.nin);
-  for (auto& in : ins) {
-    if (in && is_half(in->dtype)) {
-      temps.push_back(empty_like_contiguous(*in, DType::f32));
-      copy_array(temps.back(), *in);
-      in = &temps.back();
-    }
+  for (int k = 0; k < c.nin; ++k) {
+    const Array*& in = ins[static_cast<size_t>(k)];
+    if (taken(c.nout + k)) continue;
+    temps.push_back(empty_like_contiguous(*in, DType::f32));
+    copy_array(temps.back(), *in);
+    in = &temps.back();
   }
-  for (auto& out : outs) {
-    if (is_half(out->dtype)) {
-      temps.push_back(empty_like_contiguous(*out, DType::f32));
-      copy_array(temps.back(), *out);        // some kernels update their output
-      out = &temps.back();
-    }
+  for (int k = 0; k < c.nout; ++k) {
+    const Array*& out = outs[static_cast<size_t>(k)];
+    if (taken(k)) continue;
+    temps.push_back(empty_like_contiguous(*out, DType::f32));
+    if (!c.def->infer) copy_array(temps.back(), *out);       // kernels that only take outputs may update them
+    out = &temps.back();
   }
   run(Call{c.def, outs.data(), c.nout, ins.data(), c.nin, c.num, c.nnum});
   for (int k = 0; k < c.nout; ++k)
     if (outs[static_cast<size_t>(k)] != c.out[k]) copy_array(*c.out[k], *outs[static_cast<size_t>(k)]);
-}
-
-// Whether the kernel takes the types of all operands itself.
-bool takes_types(const Call& c) {
-  auto taken = [&](const Array& a) {
-    return !is_half(a.dtype) || c.def->halfs & (a.dtype == DType::f16 ? kFloat16 : kBFloat16);
-  };
-  for (int k = 0; k < c.nout; ++k)
-    if (!taken(*c.out[k])) return false;
-  for (int k = 0; k < c.nin; ++k)
-    if (c.in[k] && !taken(*c.in[k])) return false;
-  return true;
 }
 
 }  // namespace
@@ -104,7 +124,10 @@ DType default_dtype() { return g_default_dtype; }
 void set_default_dtype(DType t) { g_default_dtype = t; }
 
 void run(const Call& c) {
-  if (c.def->halfs != (kFloat16 | kBFloat16) && !takes_types(c)) return run_in_float(c);
+  if (c.def->halfs != (kFloat16 | kBFloat16) || c.def->half_operands) {
+    const Taken taken(c);
+    if (!taken.all()) return run_in_float(c, taken);
+  }
   if (Recorder* r = active_recorder()) r->append(c);
   FlushDenormals flush;
   c.def->run(c);

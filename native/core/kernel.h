@@ -81,6 +81,7 @@ struct KernelDef {
   void (*run)(const Call&);
   const PointwiseDef* pointwise;             // non-null: the first `arity` arguments may be Python numbers
   uint8_t halfs;                             // half types it takes; of others the core makes float32 copies
+  uint32_t half_operands;                    // operands (outputs, then inputs) that may be of one such type; 0: any, of any
   KernelDef* next;
 };
 
@@ -117,8 +118,12 @@ struct Register {
 // The same for a kernel that works on bytes or converts half types itself.
 #define RL_KERNEL_ANY(name_, nout_, infer_, run_) RL_KERNEL_HALF(name_, nout_, infer_, run_, ::rl::kFloat16 | ::rl::kBFloat16)
 // For one that takes some of the half types itself.
-#define RL_KERNEL_HALF(name_, nout_, infer_, run_, halfs_)                                      \
-  static ::rl::KernelDef kernel_##name_{#name_, nout_, infer_, run_, nullptr, halfs_, nullptr}; \
+#define RL_KERNEL_HALF(name_, nout_, infer_, run_, halfs_) RL_KERNEL_DEF(name_, nout_, infer_, run_, halfs_, 0)
+// For one that reads and writes half types in the given operands (bits: outputs, then inputs), and float32 in the others.
+#define RL_KERNEL_ROWS(name_, nout_, infer_, run_, operands_) \
+  RL_KERNEL_DEF(name_, nout_, infer_, run_, ::rl::kFloat16 | ::rl::kBFloat16, operands_)
+#define RL_KERNEL_DEF(name_, nout_, infer_, run_, halfs_, operands_)                                       \
+  static ::rl::KernelDef kernel_##name_{#name_, nout_, infer_, run_, nullptr, halfs_, operands_, nullptr}; \
   static ::rl::Register register_##name_{&kernel_##name_};
 
 // fn(i) for i in [0, chunks). Chunks must not depend on the number of threads, so that every sum is

@@ -73,21 +73,22 @@ constexpr size_t kMaxFused = 24;             // calls in one chain
 constexpr size_t kMaxFusedArrays = 64;       // that they mention
 constexpr int kMaxFusedOperands = 4;
 
-// Float32 in and out (bool where the kernel says so), on memory in row-major order.
+bool computed_in_float(DType t) { return t == DType::f32 || is_half(t); }
+
+// Float32 or half types in and out (bool where the kernel says so), on memory in row-major order.
 bool fusible(const Step& s) {
   const PointwiseDef* p = s.def->pointwise;
   if (!p || p->arity > kMaxFusedOperands || s.nout != 1 || static_cast<int>(s.arrays.size()) != 1 + p->arity) return false;
   const Array& out = s.arrays[0];
   if (!out.contiguous() || out.numel < 2 || !p->tile[static_cast<int>(DType::f32)]) return false;
-  if (out.dtype != (p->kind == Kind::compare ? DType::b8 : DType::f32)) return false;
+  if (p->kind == Kind::compare ? out.dtype != DType::b8 : !computed_in_float(out.dtype)) return false;
   bool full = false;
   for (int k = 0; k < p->arity; ++k) {
     const Array& a = s.arrays[static_cast<size_t>(k) + 1];
-    const DType want = p->kind == Kind::predicate && k == 0 ? DType::b8 : DType::f32;
-    const bool number = a.wrapped_number && a.ndim == 0;
-    if (a.dtype != want && !(number && want == DType::f32)) return false;
+    const bool condition = p->kind == Kind::predicate && k == 0, number = a.wrapped_number && a.ndim == 0;
+    if (condition ? a.dtype != DType::b8 : !computed_in_float(a.dtype) && !number) return false;
     if (number && is_floating(a.dtype) && default_dtype() != DType::f32) return false;
-    full |= want == DType::f32 && !number && a.ndim > 0;
+    full |= !condition && !number && a.ndim > 0;
     if (a.storage == out.storage && !same_view(a, out)) return false;
   }
   return full || p->kind == Kind::compare;
@@ -187,6 +188,7 @@ Step fuse(const Draft& d, const Chain& c, const std::vector<Step>& steps, const 
     code.push_back(number(static_cast<int64_t>(s.numbers.size())));
     code.push_back(number(target.kind));
     code.push_back(number(target.index));
+    code.push_back(number(static_cast<int64_t>(out.dtype)));
     for (const Code& o : operands) {
       code.push_back(number(o.kind));
       code.push_back(number(o.index));

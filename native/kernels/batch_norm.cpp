@@ -41,8 +41,8 @@ struct Channels {
   static constexpr int64_t kStrip = 64;
 };
 
-template <class T>
-void group_moments(const Channels& q, const T* x, int64_t c0, int64_t count, double* mean, double* squares) {
+template <class T, class S>
+void group_moments(const Channels& q, const S* x, int64_t c0, int64_t count, double* mean, double* squares) {
   const double n = static_cast<double>(q.N * q.S);
   TwoSums<T> sums[Channels::kGroup], around[Channels::kGroup];
   T m[Channels::kGroup];
@@ -86,8 +86,8 @@ struct ColumnSums {
   }
 };
 
-template <class T>
-void strip_moments(const Channels& q, const T* x, int64_t c0, int64_t w, double* mean, double* squares) {
+template <class T, class S>
+void strip_moments(const Channels& q, const S* x, int64_t c0, int64_t w, double* mean, double* squares) {
   typedef typename Sixteen<T>::vec V;
   const double n = static_cast<double>(q.N);
   ColumnSums<T> sums, around;
@@ -109,27 +109,35 @@ void strip_moments(const Channels& q, const T* x, int64_t c0, int64_t w, double*
   for (int64_t j = 0; j < w; ++j) squares[j] = around.first[j] - around.second[j] * around.second[j] / n;
 }
 
-template <class T>
-inline T affine(T x, T mean, T scale, T shift) { return (x - mean) * scale + shift; }
-
-template <class T>
-inline T rectified(T x) { return x < T(0) ? T(0) : x; }
-
-template <class T>
-void channel_affine(const Channels& q, const T* x, const T* w, const T* b, const T* mean, const T* rstd, bool relu, T* y) {
+template <class T, class S>
+void channel_affine(const Channels& q, const S* x, const T* w, const T* b, const T* mean, const T* rstd, bool relu, S* y) {
+  typedef typename Sixteen<T>::vec V;
   if (q.S == 1) {
     q.strips([&](int64_t c0, int64_t n) {
-      T scale[Channels::kStrip], m[Channels::kStrip], shift[Channels::kStrip];
+      T scale[Channels::kStrip] = {}, m[Channels::kStrip] = {}, shift[Channels::kStrip] = {};
       for (int64_t j = 0; j < n; ++j) {
         scale[j] = w ? rstd[c0 + j] * w[c0 + j] : rstd[c0 + j];
         m[j] = mean[c0 + j];
         shift[j] = b ? b[c0 + j] : T(0);
       }
-      for (int64_t i = 0; i < q.N; ++i)
-        for (int64_t j = 0; j < n; ++j) {
-          const T v = affine(x[i * q.C + c0 + j], m[j], scale[j], shift[j]);
-          y[i * q.C + c0 + j] = relu ? rectified(v) : v;
+      auto rows = [&](auto rectified) {
+        for (int64_t i = 0; i < q.N; ++i) {
+          const S* s = x + i * q.C + c0;
+          S* o = y + i * q.C + c0;
+          for (int64_t j = 0; j < n; j += kLanes) {
+            V v, by, at, add;
+            load_left(v, s + j, n - j, T(0));
+            Sixteen<T>::load(by, scale + j);
+            Sixteen<T>::load(at, m + j);
+            Sixteen<T>::load(add, shift + j);
+            v = (v - at) * by + add;
+            if constexpr (rectified) v = v < T(0) ? V{} : v;
+            store_left(o + j, v, n - j);
+          }
         }
+      };
+      if (relu) rows(std::true_type{});
+      else rows(std::false_type{});
     });
     return;
   }
@@ -144,8 +152,9 @@ void channel_affine(const Channels& q, const T* x, const T* w, const T* b, const
 // batch_norm(x, w, b; eps, relu = 0) -> y, mean, rstd, variance (unbiased, for the running one). With `relu`, y is relu of it.
 void batch_norm_run(const Call& c) {
   const Array& x = *c.in[0];
-  floating(x.dtype, "batch_norm", [&](auto z) {
-    using T = decltype(z);
+  floating_or_half(x.dtype, "batch_norm", [&](auto z) {
+    using S = decltype(z);
+    using T = Compute<S>;
     const Channels q(x);
     T *mean = c.out[1]->ptr<T>(), *rstd = c.out[2]->ptr<T>(), *var = c.out[3]->ptr<T>();
     const T *w = maybe<T>(c.in[1]), *b = maybe<T>(c.in[2]);
@@ -159,37 +168,38 @@ void batch_norm_run(const Call& c) {
     if (q.S == 1) {
       q.strips([&](int64_t c0, int64_t width) {
         double mu[Channels::kStrip], squares[Channels::kStrip];
-        strip_moments<T>(q, x.ptr<T>(), c0, width, mu, squares);
+        strip_moments<T>(q, x.ptr<S>(), c0, width, mu, squares);
         for (int64_t i = 0; i < width; ++i) finish(c0 + i, mu[i], squares[i]);
       });
-      channel_affine<T>(q, x.ptr<T>(), w, b, mean, rstd, relu, c.out[0]->ptr<T>());
+      channel_affine<T>(q, x.ptr<S>(), w, b, mean, rstd, relu, c.out[0]->ptr<S>());
       return;
     }
     q.groups([&](int64_t c0, int64_t count) {  // channels are still in the cache when they are scaled
       double mu[Channels::kGroup], squares[Channels::kGroup];
-      group_moments<T>(q, x.ptr<T>(), c0, count, mu, squares);
+      group_moments<T>(q, x.ptr<S>(), c0, count, mu, squares);
       for (int64_t k = 0; k < count; ++k) finish(c0 + k, mu[k], squares[k]);
       q.runs(c0, count, [&](int64_t k, int64_t at) {
         const int64_t i = c0 + k;
         const T scale = w ? rstd[i] * w[i] : rstd[i], shift = b ? b[i] : T(0);
-        run_affine<T>(x.ptr<T>() + at, q.S, scale, mean[i], shift, relu, c.out[0]->ptr<T>() + at);
+        run_affine<T>(x.ptr<S>() + at, q.S, scale, mean[i], shift, relu, c.out[0]->ptr<S>() + at);
       });
     });
   });
 }
-RL_KERNEL(batch_norm, 4, nullptr, batch_norm_run)
+RL_KERNEL_ROWS(batch_norm, 4, nullptr, batch_norm_run, 0b10001)
 
 // batch_norm_eval(x, w, b, mean, rstd)
 void same_infer(const Call& c, Meta* m) { m->like(*c.in[0]); }
 
 void batch_norm_eval_run(const Call& c) {
-  floating(c.out[0]->dtype, "batch_norm", [&](auto z) {
-    using T = decltype(z);
-    channel_affine<T>(Channels(*c.in[0]), c.in[0]->ptr<T>(), maybe<T>(c.in[1]), maybe<T>(c.in[2]), c.in[3]->ptr<T>(),
-                      c.in[4]->ptr<T>(), false, c.out[0]->ptr<T>());
+  floating_or_half(c.out[0]->dtype, "batch_norm", [&](auto z) {
+    using S = decltype(z);
+    using T = Compute<S>;
+    channel_affine<T>(Channels(*c.in[0]), c.in[0]->ptr<S>(), maybe<T>(c.in[1]), maybe<T>(c.in[2]), c.in[3]->ptr<T>(),
+                      c.in[4]->ptr<T>(), false, c.out[0]->ptr<S>());
   });
 }
-RL_KERNEL(batch_norm_eval, 1, same_infer, batch_norm_eval_run)
+RL_KERNEL_ROWS(batch_norm_eval, 1, same_infer, batch_norm_eval_run, 0b11)
 
 // running_stats(running, value, batches or None; momentum): running <- (1 - momentum) * running + momentum * value. With the
 // number of batches so far, which is read when the kernel runs, it is the mean over all of them.
@@ -217,11 +227,13 @@ void batch_norm_backward_infer(const Call& c, Meta* m) {
 void batch_norm_backward_run(const Call& c) {
   const bool training = c.inum(0), relu = c.nnum > 1 && c.inum(1);
   const Channels q(*c.in[1]);
-  floating(c.in[1]->dtype, "batch_norm_backward", [&](auto z) {
-    using T = decltype(z);
-    const T *g = c.in[0]->ptr<T>(), *x = c.in[1]->ptr<T>(), *w = maybe<T>(c.in[2]);
-    const T *mean = c.in[3]->ptr<T>(), *rstd = c.in[4]->ptr<T>(), *b = relu ? maybe<T>(c.in[5]) : nullptr;
-    T *dx = c.out[0]->ptr<T>(), *dw = c.out[1]->ptr<T>(), *db = c.out[2]->ptr<T>();
+  floating_or_half(c.in[1]->dtype, "batch_norm_backward", [&](auto z) {
+    using S = decltype(z);
+    using T = Compute<S>;
+    const S *g = c.in[0]->ptr<S>(), *x = c.in[1]->ptr<S>();
+    const T *w = maybe<T>(c.in[2]), *mean = c.in[3]->ptr<T>(), *rstd = c.in[4]->ptr<T>(), *b = relu ? maybe<T>(c.in[5]) : nullptr;
+    S* dx = c.out[0]->ptr<S>();
+    T *dw = c.out[1]->ptr<T>(), *db = c.out[2]->ptr<T>();
     const double n = static_cast<double>(q.N * q.S);
     if (n == 0) {
       std::fill(dw, dw + q.C, T(0));
@@ -309,7 +321,7 @@ void batch_norm_backward_run(const Call& c) {
     });
   });
 }
-RL_KERNEL(batch_norm_backward, 3, batch_norm_backward_infer, batch_norm_backward_run)
+RL_KERNEL_ROWS(batch_norm_backward, 3, batch_norm_backward_infer, batch_norm_backward_run, 0b11001)
 
 }  // namespace
 }  // namespace rl

@@ -325,7 +325,8 @@ struct LongSum {
     even = odd = typename S::vec{};
     held = 0;
   }
-  void add(const T* p, int64_t n) {
+  template <class P>
+  void add(const P* p, int64_t n) {
     if (held + n > 1024) flush();
     held += n;
     typename S::vec v, w;
@@ -350,10 +351,11 @@ struct LongSum {
 void channel_sum_run(const Call& c) {
   const Array& g = *c.in[0];
   const int64_t N = g.shape[0], C = g.shape[1], S = N > 0 && C > 0 ? g.numel / (N * C) : 0;
-  floating(g.dtype, "sum_cpu", [&](auto z) {
-    using T = decltype(z);
-    T* out = c.out[0]->ptr<T>();
-    const T* p = g.ptr<T>();
+  floating_or_half(g.dtype, "sum_cpu", [&](auto z) {
+    using P = decltype(z);
+    using T = Compute<P>;
+    P* out = c.out[0]->ptr<P>();
+    const P* p = g.ptr<P>();
     const int64_t per = std::max<int64_t>(1, 65536 / std::max<int64_t>(1, N * S));
     parallel_for((C + per - 1) / per, [&](int64_t job) {
       for (int64_t i = job * per; i < std::min(C, (job + 1) * per); ++i) {
@@ -361,12 +363,12 @@ void channel_sum_run(const Call& c) {
         for (int64_t n = 0; n < N; ++n)
           for (int64_t k = 0; k < S; k += 1024) sum.add(p + (n * C + i) * S + k, std::min<int64_t>(1024, S - k));
         sum.flush();
-        out[i] = static_cast<T>(sum.total);
+        out[i] = narrowed_to<P>(static_cast<T>(sum.total));
       }
     });
   });
 }
-RL_KERNEL(channel_sum, 1, channel_sum_infer, channel_sum_run)
+RL_KERNEL_ROWS(channel_sum, 1, channel_sum_infer, channel_sum_run, 0b11)
 
 }  // namespace
 }  // namespace rl

@@ -1,8 +1,8 @@
-// Copies between strided arrays of one element type: by rows where both lie along the same dimension, by square blocks where
-// they are transposed.
+// Copies between strided arrays: by rows where both lie along the same dimension, by square blocks where they are transposed.
 #pragma once
 
 #include "channels.h"
+#include "walk.h"
 
 namespace rl {
 namespace {
@@ -39,6 +39,13 @@ struct CopyShape {
   void move(int a, int b) { size[b] = size[a], to[b] = to[a], from[b] = from[a]; }
   void remove(int d) {
     for (--ndim; d < ndim; ++d) move(d + 1, d);
+  }
+  // Another dimension than the result's last, along which the source lies, or -1.
+  int across() const {
+    if (ndim && to[ndim - 1] == 1 && from[ndim - 1] > 1)
+      for (int d = ndim - 2; d >= 0; --d)
+        if (from[d] == 1) return d;
+    return -1;
   }
   int64_t count() const {
     int64_t n = 1;
@@ -130,9 +137,7 @@ void copy_strided(const Array& out, const Array& in) {
   }
   const int last = shape.ndim - 1;
   const int64_t n = shape.size[last], to = shape.to[last], from = shape.from[last];
-  int across = -1;                            // another dimension, along which the source lies
-  for (int d = 0; d < last; ++d)
-    if (shape.from[d] == 1 && to == 1 && from > 1) across = d;
+  const int across = shape.across();
   if (across >= 0) {
     const int64_t m = shape.size[across], pitch = shape.to[across];
     const int64_t strip = std::clamp<int64_t>(kJob / n / 16 * 16, 16, 4096), strips = (m + strip - 1) / strip;
@@ -175,6 +180,70 @@ inline void copy_strided(const Array& out, const Array& in) {
     case 4: return copy_strided<float>(out, in);
     default: return copy_strided<double>(out, in);
   }
+}
+
+// Between element types, transposed: blocks in L1, turned in the wider type.
+inline void transpose_converted(const Array& out, const Array& in, CopyShape shape, int across) {
+  constexpr int64_t kSide = 64;
+  const int last = shape.ndim - 1, wide = std::max(item_size(out.dtype), item_size(in.dtype));
+  const int64_t n = shape.size[last], m = shape.size[across], from = shape.from[last], pitch = shape.to[across];
+  const int64_t across_n = (n + kSide - 1) / kSide, across_m = (m + kSide - 1) / kSide;
+  shape.remove(last);
+  shape.remove(across);
+  const bool turn_first = item_size(in.dtype) == wide;
+  auto turn = [&](const void* s, int64_t rows, int64_t columns, int64_t a, void* o, int64_t b) {
+    switch (wide) {
+      case 1: return transpose_block(static_cast<const uint8_t*>(s), rows, columns, a, static_cast<uint8_t*>(o), b);
+      case 2: return transpose_block(static_cast<const uint16_t*>(s), rows, columns, a, static_cast<uint16_t*>(o), b);
+      case 4: return transpose_block(static_cast<const float*>(s), rows, columns, a, static_cast<float*>(o), b);
+      default: return transpose_block(static_cast<const double*>(s), rows, columns, a, static_cast<double*>(o), b);
+    }
+  };
+  const char* s = static_cast<const char*>(in.data());
+  char* o = static_cast<char*>(out.data());
+  const int64_t si = item_size(in.dtype), oi = item_size(out.dtype);
+  parallel_for(shape.count() * across_m, [&](int64_t job) {
+    alignas(64) char block[kSide * kSide * 8];
+    const int64_t c = job % across_m * kSide, columns = std::min(kSide, m - c);
+    shape.each(job / across_m, job / across_m + 1, [&](int64_t a, int64_t b) {
+      for (int64_t k = 0; k < across_n; ++k) {
+        const int64_t p = k * kSide, rows = std::min(kSide, n - p);
+        const char* source = s + (b + p * from + c) * si;
+        char* target = o + (a + p + c * pitch) * oi;
+        if (turn_first) {
+          turn(source, rows, columns, from, block, kSide);
+          for (int64_t i = 0; i < columns; ++i)
+            convert(out.dtype, target + i * pitch * oi, in.dtype, block + i * kSide * si, rows);
+        } else {
+          for (int64_t i = 0; i < rows; ++i)
+            convert(out.dtype, block + i * kSide * oi, in.dtype, source + i * from * si, columns);
+          turn(block, rows, columns, kSide, target, pitch);
+        }
+      }
+    });
+  });
+}
+
+// The same as copy_strided between element types.
+inline void copy_converted(const Array& out, const Array& in) {
+  const CopyShape shape(out, in);
+  const int across = shape.across();
+  if (across >= 0) return transpose_converted(out, in, shape, across);
+  int order[kMaxDims];
+  memory_order(out, order);
+  const Walk to = make_walk(out, out.shape, out.ndim, order), from = make_walk(in, out.shape, out.ndim, order);
+  const bool in_place = to.linear();
+  const int64_t tile = in_place && from.long_runs() ? kChunk : kTile;
+  parallel_for((out.numel + kChunk - 1) / kChunk, [&](int64_t chunk) {
+    alignas(64) char raw[kTile * 8], converted[kTile * 8];
+    const int64_t end = std::min(out.numel, (chunk + 1) * kChunk);
+    for (int64_t at = chunk * kChunk; at < end; at += tile) {
+      const int64_t n = std::min(tile, end - at);
+      char* target = in_place ? to.base + at * to.item : converted;
+      gather_as(out.dtype, from, in.dtype, at, n, target, raw);
+      if (!in_place) scatter(to, at, n, converted);
+    }
+  });
 }
 
 }  // namespace

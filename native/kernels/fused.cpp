@@ -2,10 +2,11 @@
 //
 //   fused([outs...], ins..., calls, registers, ndim, shape..., code...)
 //
-// The code of a call: its PointwiseDef, how many operands and numbers it has, where its result goes, then where each operand
-// comes from, then its numbers. Places are pairs (kind, index): 0 an output, 1 an input, 2 a register (a tile in L1).
-// Everything is float32, or bool where the call says so; numbers of other types are converted once. Made by fuse_pointwise
-// (native/core/passes.cpp), never called from Python.
+// The code of a call: its PointwiseDef, how many operands and numbers it has, where its result goes and of which type it is, then
+// where each operand comes from, then its numbers. Places are pairs (kind, index): 0 an output, 1 an input, 2 a register (a tile in L1).
+// Everything is float32, or bool where the call says so; numbers of other types are converted once. Half types are widened on the
+// way in, and a result of such a type is rounded, in a register too, so that bits are those of the calls one by one. Made by
+// fuse_pointwise (native/core/passes.cpp), never called from Python.
 #include "pointwise.h"
 #include "walk.h"
 
@@ -22,11 +23,14 @@ struct ChainCall {
   TileFn tile;
   int arity;
   Place out, in[kMaxArity];
+  DType type;                                // of the result
+  bool read;                                 // whether the chain reads the result
   const Number* numbers;
 };
 
 struct Source {
   Walk walk;
+  DType type;
   bool direct, constant;
   float value;                               // of a constant
 };
@@ -39,10 +43,15 @@ void decode(const Call& c, ChainCall* calls, int count, int at) {
     f.arity = static_cast<int>(c.inum(at + 1));
     const int numbers = static_cast<int>(c.inum(at + 2));
     f.out = {static_cast<int>(c.inum(at + 3)), static_cast<int>(c.inum(at + 4))};
-    at += 5;
+    f.type = static_cast<DType>(c.inum(at + 5));
+    at += 6;
     for (int k = 0; k < f.arity; ++k, at += 2) f.in[k] = {static_cast<int>(c.inum(at)), static_cast<int>(c.inum(at + 1))};
     f.numbers = c.num + at;
     at += numbers;
+    f.read = false;
+    for (int j = 0; j < i; ++j)
+      for (int k = 0; k < f.arity; ++k)
+        calls[j].read |= f.in[k].kind == calls[j].out.kind && f.in[k].index == calls[j].out.index;
   }
 }
 
@@ -65,22 +74,26 @@ void fused_run(const Call& c) {
     const Array& a = *c.in[k];
     Source& s = in[k];
     s.walk = make_walk(a, shape, ndim, order);
+    s.type = a.dtype;
     s.constant = a.numel == 1 && a.dtype != DType::b8;
-    s.direct = !s.constant && s.walk.linear();
+    s.direct = !s.constant && s.walk.linear() && !is_half(a.dtype);
     if (s.constant) convert(DType::f32, &s.value, a.dtype, a.data(), 1);
   }
   parallel_for((numel + kChunk - 1) / kChunk, [&](int64_t chunk) {
     const int64_t begin = chunk * kChunk, end = begin + kChunk < numel ? begin + kChunk : numel;
-    // Tiles for registers and for inputs that are not read in place.
-    Scratch<float> tiles((registers + c.nin) * kTile);
+    // Tiles for registers, for inputs that are not read in place and for outputs that are rounded.
+    Scratch<float> tiles((registers + c.nin + c.nout) * kTile);
+    alignas(64) char raw[kTile * 4];
     for (int k = 0; k < c.nin; ++k)
       if (in[k].constant)
         for (int64_t i = 0; i < kTile; ++i) tiles[(registers + k) * kTile + i] = in[k].value;
     for (int64_t at = begin; at < end; at += kTile) {
       const int64_t n = end - at < kTile ? end - at : kTile;
       for (int k = 0; k < c.nin; ++k)
-        if (!in[k].direct && !in[k].constant) gather(in[k].walk, at, n, tiles + (registers + k) * kTile);
+        if (!in[k].direct && !in[k].constant)
+          gather_as(is_half(in[k].type) ? DType::f32 : in[k].type, in[k].walk, in[k].type, at, n, tiles + (registers + k) * kTile, raw);
       auto where = [&](const Place& p) -> void* {
+        if (p.kind == 0 && is_half(c.out[p.index]->dtype)) return tiles + (registers + c.nin + p.index) * kTile;
         if (p.kind == 0) return out[p.index] + at * out_item[p.index];
         if (p.kind == 2) return tiles + p.index * kTile;
         const Source& s = in[p.index];
@@ -90,7 +103,12 @@ void fused_run(const Call& c) {
         const ChainCall& f = calls[i];
         const void* operands[kMaxArity];
         for (int k = 0; k < f.arity; ++k) operands[k] = where(f.in[k]);
-        f.tile(where(f.out), operands, n, f.numbers);
+        void* result = where(f.out);
+        f.tile(result, operands, n, f.numbers);
+        if (!is_half(f.type)) continue;
+        void* rounded = f.out.kind == 0 ? out[f.out.index] + at * out_item[f.out.index] : raw;
+        convert(f.type, rounded, DType::f32, result, n);
+        if (f.read) convert(DType::f32, result, f.type, rounded, n);
       }
     }
   });

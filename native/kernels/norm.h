@@ -12,8 +12,8 @@ namespace {
 constexpr int64_t kBlock = 2048;
 constexpr int64_t kJob = 32768;               // elements per parallel chunk
 
-template <class T>
-inline void store_left(T* p, const typename Sixteen<T>::vec& v, int64_t left) {
+template <class S, class T = Compute<S>>
+inline void store_left(S* p, const typename Sixteen<T>::vec& v, int64_t left) {
   if (left >= kLanes) Sixteen<T>::store(p, v);
   else Sixteen<T>::store(p, v, left);
 }
@@ -66,17 +66,19 @@ struct TwoSums {
     a = b = V{};
     count = 0;
   }
-  void add_run(const T* x, int64_t n) {
+  template <class S>
+  void add_run(const S* x, int64_t n) {
     add(n, [&](int64_t i, int64_t left, V& u, V& v) { load_left(u, x + i, left, T(0)), v = V{}; });
   }
-  void add_squares(const T* x, int64_t n, T m) {
+  template <class S>
+  void add_squares(const S* x, int64_t n, T m) {
     add(n, [&](int64_t i, int64_t left, V& u, V& v) { load_left(v, x + i, left, m), v -= m, u = v * v; });
   }
 };
 
 // y = (x - mean) * rstd * w + b for a run, then relu if asked for
-template <class T>
-inline void run_affine(const T* s, int64_t n, T scale, T m, T shift, bool relu, T* o) {
+template <class T, class S>
+inline void run_affine(const S* s, int64_t n, T scale, T m, T shift, bool relu, S* o) {
   typedef typename Sixteen<T>::vec V;
   if (relu) each_lanes(s, n, o, [&](V& v) { v = (v - m) * scale + shift, v = v < T(0) ? V{} : v; });
   else each_lanes(s, n, o, [&](V& v) { v = (v - m) * scale + shift; });

@@ -241,14 +241,7 @@ void run_tiles(const Call& c, const Array& out, DType compute, DType result, Til
   const PointwiseDef& d = *c.def->pointwise;
   const int ndim = out.ndim;
   int order[kMaxDims];
-  for (int i = 0; i < ndim; ++i) {
-    int j = i;
-    while (j > 0 && out.shape[i] != 1 && out.strides[order[j - 1]] < out.strides[i]) {
-      order[j] = order[j - 1];
-      --j;
-    }
-    order[j] = i;
-  }
+  memory_order(out, order);
   Operand ops[kMaxOperands];
   bool all_direct = true;
   for (int k = 0; k < d.arity; ++k) {
@@ -279,13 +272,7 @@ void run_tiles(const Call& c, const Array& out, DType compute, DType result, Til
     const int64_t fill = end - begin < kTile ? end - begin : kTile;
     for (int k = 0; k < d.arity; ++k) {      // a number or 0-d operand fills its tile once
       Operand& o = ops[k];
-      if (!o.walk.constant()) continue;
-      if (o.dtype == o.want) {
-        gather(o.walk, 0, fill, operand_tile[k]);
-      } else {
-        gather(o.walk, 0, fill, raw);
-        convert(o.want, operand_tile[k], o.dtype, raw, fill);
-      }
+      if (o.walk.constant()) gather_as(o.want, o.walk, o.dtype, 0, fill, operand_tile[k], raw);
     }
     for (int64_t at = begin; at < end; at += kTile) {
       const int64_t n = end - at < kTile ? end - at : kTile;
@@ -297,26 +284,19 @@ void run_tiles(const Call& c, const Array& out, DType compute, DType result, Til
         }
         in[k] = operand_tile[k];
         if (o.walk.constant()) continue;
-        if (o.dtype == o.want) {
-          gather(o.walk, at, n, operand_tile[k]);
-        } else if (o.walk.linear()) {
-          convert(o.want, operand_tile[k], o.dtype, o.walk.base + at * o.walk.item, n);
-        } else {
-          gather(o.walk, at, n, raw);
-          convert(o.want, operand_tile[k], o.dtype, raw, n);
-        }
+        gather_as(o.want, o.walk, o.dtype, at, n, operand_tile[k], raw);
       }
       if (target.direct) {
         tile(target.walk.base + at * target.walk.item, in, n, params);
         continue;
       }
       tile(result_tile, in, n, params);
-      const void* done = result_tile;
-      if (target.dtype != result) {
-        convert(target.dtype, raw, result, result_tile, n);
-        done = raw;
+      if (target.walk.linear()) {
+        convert(target.dtype, target.walk.base + at * target.walk.item, result, result_tile, n);
+        continue;
       }
-      scatter(target.walk, at, n, done);
+      if (target.dtype != result) convert(target.dtype, raw, result, result_tile, n);
+      scatter(target.walk, at, n, target.dtype != result ? raw : result_tile);
     }
   });
 }
@@ -413,13 +393,15 @@ struct Copy {
 
 void copy_run(const Call& c) {
   const Array &out = *c.out[0], &in = *c.in[0];
-  if (out.dtype != in.dtype || overlaps_otherwise(out, in)) return pointwise_run(c);
+  if (overlaps_otherwise(out, in)) return pointwise_run(c);
   check_output(c, out, in.dtype);
-  if (out.numel) copy_strided(out, in);
+  if (out.numel == 0) return;
+  if (out.dtype == in.dtype) copy_strided(out, in);
+  else copy_converted(out, in);
 }
 
 constexpr PointwiseDef pointwise_copy = make_pointwise<Tile1<Copy>, Kind::arith, RL_ALL>(1);
-KernelDef kernel_copy{"copy", 1, pointwise_infer, copy_run, &pointwise_copy, kFloat16 | kBFloat16, nullptr};
+KernelDef kernel_copy{"copy", 1, pointwise_infer, copy_run, &pointwise_copy, kFloat16 | kBFloat16, 0, nullptr};
 Register register_copy{&kernel_copy};
 }  // namespace
 

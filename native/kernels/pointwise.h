@@ -173,7 +173,7 @@ constexpr PointwiseDef make_pointwise(int arity) {
   static const ::rl::PointwiseDef pointwise_##name_ =                                                      \
       ::rl::make_pointwise<tile_, ::rl::Kind::kind_, types_>(arity_);                                      \
   static ::rl::KernelDef kernel_##name_{#name_, 1, ::rl::pointwise_infer, ::rl::pointwise_run,             \
-                                        &pointwise_##name_, ::rl::kFloat16 | ::rl::kBFloat16, nullptr};      \
+                                        &pointwise_##name_, ::rl::kFloat16 | ::rl::kBFloat16, 0, nullptr};   \
   static ::rl::Register register_##name_{&kernel_##name_};
 
 #define RL_UNARY(name_, kind_, functor_, types_) RL_POINTWISE(name_, kind_, Tile1<functor_>, 1, types_)

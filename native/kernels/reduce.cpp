@@ -11,14 +11,20 @@ template <class T, class Acc, class Load>
 Acc block_sum(const T* p, int64_t n, const Load& load) {
   constexpr int64_t kBlock = 1024;
   if (n <= kBlock) {
-    Acc lane[16] = {};
-    int64_t i = 0;
-    for (; i + 16 <= n; i += 16)
-      for (int k = 0; k < 16; ++k) lane[k] += load(p[i + k]);
-    for (int k = 0; i < n; ++i, ++k) lane[k] += load(p[i]);
-    for (int s = 8; s; s >>= 1)
-      for (int k = 0; k < s; ++k) lane[k] += lane[k + s];
-    return lane[0];
+    if constexpr (kHalf<T>) {
+      float row[kBlock];
+      widen(p, n, row);
+      return block_sum<float, Acc>(row, n, load);
+    } else {
+      Acc lane[16] = {};
+      int64_t i = 0;
+      for (; i + 16 <= n; i += 16)
+        for (int k = 0; k < 16; ++k) lane[k] += load(p[i + k]);
+      for (int k = 0; i < n; ++i, ++k) lane[k] += load(p[i]);
+      for (int s = 8; s; s >>= 1)
+        for (int k = 0; k < s; ++k) lane[k] += lane[k + s];
+      return lane[0];
+    }
   }
   int64_t half = (n / 2 + kBlock - 1) / kBlock * kBlock;
   return block_sum<T, Acc>(p, half, load) + block_sum<T, Acc>(p + half, n - half, load);
@@ -27,8 +33,8 @@ Acc block_sum(const T* p, int64_t n, const Load& load) {
 // Rows of up to this many elements are added up sixteen at a time; columns in blocks of this many rows, then in order.
 constexpr int64_t kShortRow = 1024, kBlockRows = 64;
 
-template <class T>
-void lanes_of_row(const T* p, int64_t n, typename Sixteen<T>::vec& total) {
+template <class S, class T = Compute<S>>
+void lanes_of_row(const S* p, int64_t n, typename Sixteen<T>::vec& total) {
   typename Sixteen<T>::vec v;
   total = typename Sixteen<T>::vec{};
   int64_t i = 0;
@@ -42,8 +48,9 @@ void lanes_of_row(const T* p, int64_t n, typename Sixteen<T>::vec& total) {
   }
 }
 
-template <class T, class Finish>
-void sum_short_rows(const T* p, int64_t rows, int64_t n, T* out, const Finish& finish) {
+template <class S, class R, class Finish>
+void sum_short_rows(const S* p, int64_t rows, int64_t n, R* out, const Finish& finish) {
+  using T = Compute<S>;
   for (int64_t r = 0; r < rows; r += kLanes) {
     typename Sixteen<T>::vec v[kLanes];
     const int64_t group = std::min<int64_t>(kLanes, rows - r);
@@ -58,14 +65,15 @@ void sum_short_rows(const T* p, int64_t rows, int64_t n, T* out, const Finish& f
 }
 
 // Sums of N vectors of neighbouring columns, the last of them `last` columns wide.
-template <class T, int N, class Finish>
-void sum_columns(const T* p, int64_t rows, int64_t pitch, int64_t last, T* out, const Finish& finish) {
+template <int N, class S, class R, class Finish>
+void sum_columns(const S* p, int64_t rows, int64_t pitch, int64_t last, R* out, const Finish& finish) {
+  using T = Compute<S>;
   typedef typename Sixteen<T>::vec V;
   V total[N] = {}, v;
   for (int64_t r0 = 0; r0 < rows; r0 += kBlockRows) {
     V part[N] = {};
     for (int64_t r = r0; r < std::min(rows, r0 + kBlockRows); ++r) {
-      const T* row = p + r * pitch;
+      const S* row = p + r * pitch;
       for (int k = 0; k < N - 1; ++k) {
         Sixteen<T>::load(v, row + k * kLanes);
         part[k] += v;
@@ -82,14 +90,14 @@ void sum_columns(const T* p, int64_t rows, int64_t pitch, int64_t last, T* out, 
   }
 }
 
-template <class T, class Finish>
-void sum_column_strip(const T* p, int64_t rows, int64_t pitch, int64_t w, T* out, const Finish& finish) {
+template <class S, class R, class Finish>
+void sum_column_strip(const S* p, int64_t rows, int64_t pitch, int64_t w, R* out, const Finish& finish) {
   const int64_t last = (w - 1) % kLanes + 1;
   switch ((w + kLanes - 1) / kLanes) {
-    case 1: return sum_columns<T, 1>(p, rows, pitch, last, out, finish);
-    case 2: return sum_columns<T, 2>(p, rows, pitch, last, out, finish);
-    case 3: return sum_columns<T, 3>(p, rows, pitch, last, out, finish);
-    default: return sum_columns<T, 4>(p, rows, pitch, last, out, finish);
+    case 1: return sum_columns<1>(p, rows, pitch, last, out, finish);
+    case 2: return sum_columns<2>(p, rows, pitch, last, out, finish);
+    case 3: return sum_columns<3>(p, rows, pitch, last, out, finish);
+    default: return sum_columns<4>(p, rows, pitch, last, out, finish);
   }
 }
 
@@ -99,11 +107,14 @@ struct Itself {
   T operator()(T x) const { return x; }
 };
 
-template <class T, class Acc, class Load>
-void sum_form(const T* p, const Form& f, T* out, const Load& load, double scale) {
+// From elements of type S to results of type R.
+template <class S, class Acc, class R, class Load>
+void sum_form(const S* p, const Form& f, R* out, const Load& load, double scale) {
+  using T = Compute<S>;
   auto finish = [scale](Acc s) {
-    if constexpr (std::is_floating_point_v<Acc>) return static_cast<T>(scale == 1.0 ? s : s * static_cast<Acc>(scale));
-    else return static_cast<T>(s);
+    if constexpr (std::is_floating_point_v<Acc>)
+      return narrowed_to<R>(static_cast<T>(scale == 1.0 ? s : s * static_cast<Acc>(scale)));
+    else return static_cast<R>(s);
   };
   constexpr bool in_lanes = std::is_floating_point_v<T> && std::is_same_v<Load, Itself>;
   auto finish_lanes = [scale](auto& v) {
@@ -114,13 +125,13 @@ void sum_form(const T* p, const Form& f, T* out, const Load& load, double scale)
       // One long row: chunks in parallel, their sums added in order.
       const int64_t chunks = (f.reduced + kWork - 1) / kWork;
       if (chunks <= 1) {
-        *out = finish(block_sum<T, Acc>(p, f.reduced, load));
+        *out = finish(block_sum<S, Acc>(p, f.reduced, load));
         return;
       }
       Scratch<Acc> part(chunks);
       parallel_for(chunks, [&](int64_t k) {
         int64_t b = k * kWork;
-        part[k] = block_sum<T, Acc>(p + b, std::min(kWork, f.reduced - b), load);
+        part[k] = block_sum<S, Acc>(p + b, std::min(kWork, f.reduced - b), load);
       });
       *out = finish(block_sum<Acc, Acc>(part, chunks, [](Acc x) { return x; }));
       return;
@@ -131,37 +142,41 @@ void sum_form(const T* p, const Form& f, T* out, const Load& load, double scale)
       if constexpr (in_lanes)
         if (f.reduced <= kShortRow)
           return sum_short_rows(p + first * f.reduced, end - first, f.reduced, out + first, finish_lanes);
-      for (int64_t r = first; r < end; ++r) out[r] = finish(block_sum<T, Acc>(p + r * f.reduced, f.reduced, load));
+      for (int64_t r = first; r < end; ++r) out[r] = finish(block_sum<S, Acc>(p + r * f.reduced, f.reduced, load));
     });
     return;
   }
   constexpr int64_t kStrip = 64;
   for_strips<kStrip>(f, [&](int64_t o, int64_t j0, int64_t w) {
-    const T* base = p + o * f.reduced * f.inner + j0;
-    T* to = out + o * f.inner + j0;
-    if constexpr (in_lanes) return sum_column_strip(base, f.reduced, f.inner, w, to, finish_lanes);
-    Acc total[kStrip] = {}, part[kStrip];
-    for (int64_t r0 = 0; r0 < f.reduced; r0 += kBlockRows) {
-      std::fill(part, part + w, Acc(0));
-      for (int64_t r = r0; r < std::min(f.reduced, r0 + kBlockRows); ++r)
-        for (int64_t j = 0; j < w; ++j) part[j] += load(base[r * f.inner + j]);
-      for (int64_t j = 0; j < w; ++j) total[j] += part[j];
+    const S* base = p + o * f.reduced * f.inner + j0;
+    R* to = out + o * f.inner + j0;
+    if constexpr (in_lanes) {
+      sum_column_strip(base, f.reduced, f.inner, w, to, finish_lanes);
+    } else {
+      Acc total[kStrip] = {}, part[kStrip];
+      for (int64_t r0 = 0; r0 < f.reduced; r0 += kBlockRows) {
+        std::fill(part, part + w, Acc(0));
+        for (int64_t r = r0; r < std::min(f.reduced, r0 + kBlockRows); ++r)
+          for (int64_t j = 0; j < w; ++j) part[j] += load(base[r * f.inner + j]);
+        for (int64_t j = 0; j < w; ++j) total[j] += part[j];
+      }
+      for (int64_t j = 0; j < w; ++j) to[j] = finish(total[j]);
     }
-    for (int64_t j = 0; j < w; ++j) to[j] = finish(total[j]);
   });
 }
 
 // Where reduced dimensions enclose others: the last run of reduced ones first, then the rest.
-template <class T>
-void sum_in_steps(const Array& a, uint64_t mask, T* out, double scale) {
+template <class S, class R>
+void sum_in_steps(const Array& a, uint64_t mask, R* out, double scale) {
+  using T = Compute<S>;
   Form f;
-  if (direct_form(a, mask, &f)) return sum_form<T, T>(a.ptr<T>(), f, out, Itself{}, scale);
+  if (direct_form(a, mask, &f)) return sum_form<S, T>(a.ptr<S>(), f, out, Itself{}, scale);
   int end = a.ndim, begin;
   while (!(mask >> (end - 1) & 1)) --end;
   for (begin = end; begin > 0 && (mask >> (begin - 1) & 1);) --begin;
   f = Form{};
   Array rest;
-  rest.dtype = a.dtype;
+  rest.dtype = kHalf<S> ? DType::f32 : a.dtype;
   rest.ndim = 0;
   for (int d = 0; d < a.ndim; ++d) {
     (d < begin ? f.outer : d < end ? f.reduced : f.inner) *= a.shape[d];
@@ -169,7 +184,7 @@ void sum_in_steps(const Array& a, uint64_t mask, T* out, double scale) {
   }
   rest.set_contiguous();
   Scratch<T> sums(rest.numel);
-  sum_form<T, T>(a.ptr<T>(), f, sums, Itself{}, 1.0);
+  sum_form<S, T>(a.ptr<S>(), f, sums.p, Itself{}, 1.0);
   Storage storage;
   storage.data = reinterpret_cast<char*>(sums.p);
   rest.storage = &storage;
@@ -182,10 +197,17 @@ void sum_in_steps(const Array& a, uint64_t mask, T* out, double scale) {
 void sum_run(const Call& c) {
   const Array &out = *c.out[0], &a = *c.in[0];
   const double scale = c.nnum > 2 ? c.fnum(2) : 1.0;
+  const uint64_t mask = static_cast<uint64_t>(c.inum(0));
+  if (is_half(a.dtype))
+    return floating_or_half(a.dtype, "sum_cpu", [&](auto z) {
+      using S = decltype(z);
+      using T = Compute<S>;
+      if (a.contiguous() && a.numel) return sum_in_steps<S>(a, mask, out.ptr<S>(), scale);
+      with_form<S>(a, mask, [&](const S* p, const Form& f) { sum_form<S, T>(p, f, out.ptr<S>(), Itself{}, scale); });
+    });
   all_types(a.dtype, "sum_cpu", [&](auto z) {
     using T = decltype(z);
     using Acc = std::conditional_t<std::is_floating_point_v<T>, T, std::conditional_t<std::is_same_v<T, bool>, int64_t, T>>;
-    const uint64_t mask = static_cast<uint64_t>(c.inum(0));
     if constexpr (std::is_floating_point_v<T>)
       if (a.contiguous() && a.numel) return sum_in_steps<T>(a, mask, out.ptr<T>(), scale);
     with_form<T>(a, mask, [&](const T* p, const Form& f) {
@@ -194,7 +216,7 @@ void sum_run(const Call& c) {
     });
   });
 }
-RL_KERNEL(sum, 1, reduce_shape, sum_run)
+RL_KERNEL_ROWS(sum, 1, reduce_shape, sum_run, 0b11)
 
 // ---- product, all, any -----------------------------------------------------------------------------------------------
 

@@ -25,15 +25,19 @@ struct Rows {
 // row_norm(x, w, b; groups, segments, run, centred, eps) -> y, mean (rows), rstd (rows)
 void row_norm_run(const Call& c) {
   const Rows q(c, c.in[0]->numel);
-  floating(c.in[0]->dtype, "LayerNormKernelImpl", [&](auto z) {
-    using T = decltype(z);
-    const T *x = c.in[0]->ptr<T>(), *w = maybe<T>(c.in[1]), *b = maybe<T>(c.in[2]);
-    T *y = c.out[0]->ptr<T>(), *mean = c.out[1]->ptr<T>(), *rstd = c.out[2]->ptr<T>();
+  floating_or_half(c.in[0]->dtype, "LayerNormKernelImpl", [&](auto z) {
+    using S = decltype(z);
+    using T = Compute<S>;
+    typedef typename Sixteen<T>::vec V;
+    const S* x = c.in[0]->ptr<S>();
+    const T *w = maybe<T>(c.in[1]), *b = maybe<T>(c.in[2]);
+    S* y = c.out[0]->ptr<S>();
+    T *mean = c.out[1]->ptr<T>(), *rstd = c.out[2]->ptr<T>();
     const int64_t per = q.per();
     parallel_for((q.rows + per - 1) / per, [&](int64_t job) {
       for (int64_t r = job * per; r < std::min(q.rows, (job + 1) * per); ++r) {
-        const T* s = x + r * q.n;
-        T* o = y + r * q.n;
+        const S* s = x + r * q.n;
+        S* o = y + r * q.n;
         TwoSums<T> sum, around;
         if (q.centred) sum.add_run(s, q.n), sum.flush();
         const double mu = sum.first / static_cast<double>(q.n);
@@ -47,10 +51,22 @@ void row_norm_run(const Call& c) {
         rstd[r] = rs;
         const int64_t p = r % q.groups * q.segments;
         if (q.run == 1) {
-          if (w && b) for (int64_t i = 0; i < q.n; ++i) o[i] = (s[i] - m) * rs * w[p + i] + b[p + i];
-          else if (w) for (int64_t i = 0; i < q.n; ++i) o[i] = (s[i] - m) * rs * w[p + i];
-          else if (b) for (int64_t i = 0; i < q.n; ++i) o[i] = (s[i] - m) * rs + b[p + i];
-          else for (int64_t i = 0; i < q.n; ++i) o[i] = (s[i] - m) * rs;
+          auto finish = [&](auto scaled, auto shifted) {
+            each_vector(q.n, [&](int64_t i, int64_t left) {
+              V v, t;
+              load_left(v, s + i, left, T(0));
+              v = (v - m) * rs;
+              if constexpr (scaled) load_left(t, w + p + i, left, T(0)), v *= t;
+              if constexpr (shifted) load_left(t, b + p + i, left, T(0)), v += t;
+              store_left(o + i, v, left);
+            });
+          };
+          constexpr std::true_type yes;
+          constexpr std::false_type no;
+          if (w && b) finish(yes, yes);
+          else if (w) finish(yes, no);
+          else if (b) finish(no, yes);
+          else finish(no, no);
           continue;
         }
         for (int64_t k = 0; k < q.segments; ++k) {
@@ -61,12 +77,12 @@ void row_norm_run(const Call& c) {
     });
   });
 }
-RL_KERNEL(row_norm, 3, nullptr, row_norm_run)
+RL_KERNEL_ROWS(row_norm, 3, nullptr, row_norm_run, 0b1001)
 
-template <class T>
-void row_backward(const Rows& q, int64_t r, const T* g, const T* x, const T* w, T m, T rs, T* dx, T* dw, T* db) {
-  const T *gr = g + r * q.n, *s = x + r * q.n;
-  T* o = dx + r * q.n;
+template <class S, class T = Compute<S>>
+void row_backward(const Rows& q, int64_t r, const S* g, const S* x, const T* w, T m, T rs, S* dx, T* dw, T* db) {
+  const S *gr = g + r * q.n, *s = x + r * q.n;
+  S* o = dx + r * q.n;
   const int64_t p = r % q.groups * q.segments;
   double total = 0, along = 0;                // sums of g * w and of g * w * (x - mean)
   typedef typename Sixteen<T>::vec V;
@@ -89,7 +105,7 @@ void row_backward(const Rows& q, int64_t r, const T* g, const T* x, const T* w, 
     total = sums.first, along = sums.second;
   } else {
     for (int64_t k = 0; k < q.segments; ++k) {
-      const T *gk = gr + k * q.run, *sk = s + k * q.run;
+      const S *gk = gr + k * q.run, *sk = s + k * q.run;
       TwoSums<T> sums;
       sums.add(q.run, [&](int64_t i, int64_t left, V& u, V& v) {
         load_left(u, gk + i, left, T(0));
@@ -132,8 +148,9 @@ void row_norm_backward_infer(const Call& c, Meta* m) {
 void row_norm_backward_run(const Call& c) {
   const Rows q(c, c.in[1]->numel);
   const int64_t params = q.groups * q.segments;
-  floating(c.in[1]->dtype, "LayerNormBackwardKernelImpl", [&](auto z) {
-    using T = decltype(z);
+  floating_or_half(c.in[1]->dtype, "LayerNormBackwardKernelImpl", [&](auto z) {
+    using S = decltype(z);
+    using T = Compute<S>;
     T *dw = c.out[1]->ptr<T>(), *db = c.out[2]->ptr<T>();
     const int64_t parts = std::max<int64_t>(1, std::min<int64_t>(16, q.rows / q.per()));
     Scratch<T> sums(parts * 2 * params);
@@ -141,8 +158,8 @@ void row_norm_backward_run(const Call& c) {
       T* sw = sums + part * 2 * params;
       std::fill(sw, sw + 2 * params, T(0));
       for (int64_t r = q.rows * part / parts; r < q.rows * (part + 1) / parts; ++r)
-        row_backward<T>(q, r, c.in[0]->ptr<T>(), c.in[1]->ptr<T>(), maybe<T>(c.in[2]), c.in[3]->ptr<T>()[r],
-                        c.in[4]->ptr<T>()[r], c.out[0]->ptr<T>(), sw, sw + params);
+        row_backward<S>(q, r, c.in[0]->ptr<S>(), c.in[1]->ptr<S>(), maybe<T>(c.in[2]), c.in[3]->ptr<T>()[r],
+                        c.in[4]->ptr<T>()[r], c.out[0]->ptr<S>(), sw, sw + params);
     });
     for (int64_t k = 0; k < params; ++k) {
       T a = 0, b = 0;
@@ -155,7 +172,7 @@ void row_norm_backward_run(const Call& c) {
     }
   });
 }
-RL_KERNEL(row_norm_backward, 3, row_norm_backward_infer, row_norm_backward_run)
+RL_KERNEL_ROWS(row_norm_backward, 3, row_norm_backward_infer, row_norm_backward_run, 0b11001)
 
 }  // namespace
 }  // namespace rl

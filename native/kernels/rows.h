@@ -1,13 +1,15 @@
 // Sums and maxima of a row in 16 lanes: vectorised, and in one order whatever the machine.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
+#include <type_traits>
 #if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
-#include "../core/kernel.h"
+#include "convert.h"
 #include "vecmath.h"
 
 namespace rl {
@@ -48,6 +50,40 @@ struct Sixteen {
     store(row, v);
     for (int k = 0; k < kLanes; ++k)
       if (k < n) p[k] = row[k];
+  }
+  // The same from and to half types.
+  template <class S, std::enable_if_t<kHalf<S>, int> = 0>
+  static void load(vec& v, const S* p) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    v = reinterpret_cast<vec>(widened<S>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+#else
+    T row[kLanes];
+    widen(p, kLanes, row);
+    load(v, row);
+#endif
+  }
+  template <class S, std::enable_if_t<kHalf<S>, int> = 0>
+  static void load(vec& v, const S* p, int64_t n, T rest) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    const auto mask = static_cast<__mmask16>((1u << n) - 1);
+    v = reinterpret_cast<vec>(_mm512_mask_mov_ps(_mm512_set1_ps(rest), mask, widened<S>(_mm256_maskz_loadu_epi16(mask, p))));
+#else
+    T row[kLanes];
+    widen(p, n, row);
+    std::fill(row + n, row + kLanes, rest);
+    load(v, row);
+#endif
+  }
+  template <class S, std::enable_if_t<kHalf<S>, int> = 0>
+  static void store(S* p, const vec& v, int64_t n = kLanes) {
+#if defined(__AVX512BW__) && defined(__AVX512VL__)
+    if (n >= kLanes) return _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrowed<S>(reinterpret_cast<__m512>(v)));
+    _mm256_mask_storeu_epi16(p, static_cast<__mmask16>((1u << n) - 1), narrowed<S>(reinterpret_cast<__m512>(v)));
+#else
+    T row[kLanes];
+    store(row, v);
+    narrow(row, n < kLanes ? n : kLanes, p);
+#endif
   }
   // The even lanes of a and then of b, and the odd ones.
   template <class V>
@@ -99,8 +135,8 @@ struct Sixteen {
 };
 
 // The next elements of a run, `left` of them; `rest` in lanes beyond.
-template <class T>
-inline void load_left(typename Sixteen<T>::vec& v, const T* p, int64_t left, T rest) {
+template <class S, class T = Compute<S>>
+inline void load_left(typename Sixteen<T>::vec& v, const S* p, int64_t left, std::type_identity_t<T> rest) {
   if (left >= kLanes) Sixteen<T>::load(v, p);
   else Sixteen<T>::load(v, p, left, rest);
 }
@@ -117,8 +153,8 @@ inline T lane_sum(int64_t n, const F& term) {
   return Sixteen<T>::sum(total);
 }
 
-template <class T>
-inline void max_lanes(const T* x, int64_t n, typename Sixteen<T>::vec& most) {
+template <class S, class T = Compute<S>>
+inline void max_lanes(const S* x, int64_t n, typename Sixteen<T>::vec& most) {
   const T low = -std::numeric_limits<T>::infinity();
   typename Sixteen<T>::vec v;
   most = low - typename Sixteen<T>::vec{};
@@ -133,16 +169,16 @@ inline void max_lanes(const T* x, int64_t n, typename Sixteen<T>::vec& most) {
   }
 }
 
-template <class T>
-inline T lane_max(const T* x, int64_t n) {
+template <class S, class T = Compute<S>>
+inline T lane_max(const S* x, int64_t n) {
   typename Sixteen<T>::vec most;
   max_lanes(x, n, most);
   return Sixteen<T>::max(most);
 }
 
 // y = f(x) for a row; f changes a vector in place.
-template <class T, class F>
-inline void each_lanes(const T* x, int64_t n, T* y, const F& f) {
+template <class S, class R, class F, class T = Compute<S>>
+inline void each_lanes(const S* x, int64_t n, R* y, const F& f) {
   typename Sixteen<T>::vec v;
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
@@ -167,13 +203,19 @@ inline void each_lane(typename Sixteen<T>::vec& v, const F& f) {
 }
 
 // The sum of exp(x - m) in lanes, m not below any x; the terms go into `out` if STORE.
-template <bool STORE, class T>
-inline void exp_lanes(const T* x, int64_t n, T m, T* out, typename Sixteen<T>::vec& result) {
+template <bool STORE, class S, class T = Compute<S>>
+inline void exp_lanes(const S* x, int64_t n, std::type_identity_t<T> m, std::type_identity_t<T>* out,
+                      typename Sixteen<T>::vec& result) {
   typename Sixteen<T>::vec v, total = {};        // a variable, because `out` could overlap a reference
   T part[kLanes];
   int64_t i = 0;
   for (; i + kLanes <= n; i += kLanes) {
-    for (int k = 0; k < kLanes; ++k) part[k] = fast_exp_below(x[i + k] - m);
+    if constexpr (kHalf<S>) {
+      widen(x + i, kLanes, part);
+      for (int k = 0; k < kLanes; ++k) part[k] = fast_exp_below(part[k] - m);
+    } else {
+      for (int k = 0; k < kLanes; ++k) part[k] = fast_exp_below(x[i + k] - m);
+    }
     Sixteen<T>::load(v, part);
     if constexpr (STORE) Sixteen<T>::store(out + i, v);
     total += v;
@@ -189,16 +231,16 @@ inline void exp_lanes(const T* x, int64_t n, T m, T* out, typename Sixteen<T>::v
   result = total;
 }
 
-template <bool STORE, class T>
-inline T exp_sum(const T* x, int64_t n, T m, T* out) {
+template <bool STORE, class S, class T = Compute<S>>
+inline T exp_sum(const S* x, int64_t n, std::type_identity_t<T> m, std::type_identity_t<T>* out) {
   typename Sixteen<T>::vec total;
   exp_lanes<STORE>(x, n, m, out, total);
   return Sixteen<T>::sum(total);
 }
 
 // Of up to sixteen rows of n elements: the maximum, and the logarithm of the sum of exp(x - maximum).
-template <class T>
-inline void log_sums(const T* x, int64_t rows, int64_t n, T* most, T* log_sum) {
+template <class S, class T = Compute<S>>
+inline void log_sums(const S* x, int64_t rows, int64_t n, T* most, T* log_sum) {
   typename Sixteen<T>::vec v[kLanes];
   for (int64_t r = 0; r < kLanes; ++r) {
     if (r < rows) max_lanes(x + r * n, n, v[r]);

@@ -4,7 +4,7 @@
 // up to 64 neighbouring columns is carried along.
 #include <algorithm>
 
-#include "../core/kernel.h"
+#include "block.h"
 #include "rows.h"
 #include "vecmath.h"
 
@@ -46,8 +46,9 @@ void for_rows(const Form& f, const Row& row, const Strip& strip) {
   });
 }
 
-template <bool LOG, class T>
-void forward(const T* x, T* y, const Form& f) {
+template <bool LOG, class S>
+void forward(const S* x, S* y, const Form& f) {
+  using T = Compute<S>;
   for_rows<LOG ? kLanes : 1>(
       f,
       [&](int64_t at, int64_t rows) {
@@ -57,32 +58,38 @@ void forward(const T* x, T* y, const Form& f) {
           for (int64_t r = 0; r < rows; ++r)
             each_lanes(x + at + r * f.n, f.n, y + at + r * f.n, [&](auto& v) { v = (v - m[r]) - l[r]; });
         } else {
-          const T scale = T(1) / exp_sum<true>(x + at, f.n, lane_max(x + at, f.n), y + at);
-          each_lanes(y + at, f.n, y + at, [&](auto& v) { v *= scale; });
+          Block<S> terms(y + at, 1, f.n, f.n);
+          const T scale = T(1) / exp_sum<true>(x + at, f.n, lane_max(x + at, f.n), terms.data());
+          each_lanes(terms.data(), f.n, y + at, [&](auto& v) { v *= scale; });
         }
       },
       [&](int64_t at, int64_t w) {
         T m[kStrip], s[kStrip];
-        const T* a = x + at;
-        T* o = y + at;
+        Block<const S> in(x + at, f.n, w, f.inner);
+        Block<S> out(y + at, f.n, w, f.inner);
+        in.read();
+        const T* a = in.data();
+        T* o = out.data();
+        const int64_t step = in.pitch();
         for (int64_t j = 0; j < w; ++j) {
           m[j] = -std::numeric_limits<T>::infinity();
           s[j] = T(0);
         }
         for (int64_t i = 0; i < f.n; ++i)
-          for (int64_t j = 0; j < w; ++j) m[j] = a[i * f.inner + j] > m[j] ? a[i * f.inner + j] : m[j];
+          for (int64_t j = 0; j < w; ++j) m[j] = a[i * step + j] > m[j] ? a[i * step + j] : m[j];
         for (int64_t i = 0; i < f.n; ++i)
           for (int64_t j = 0; j < w; ++j) {
-            const T e = fast_exp_below(a[i * f.inner + j] - m[j]);
-            if constexpr (!LOG) o[i * f.inner + j] = e;
+            const T e = fast_exp_below(a[i * step + j] - m[j]);
+            if constexpr (!LOG) o[i * step + j] = e;
             s[j] += e;
           }
         for (int64_t j = 0; j < w; ++j) s[j] = LOG ? std::log(s[j]) : T(1) / s[j];
         for (int64_t i = 0; i < f.n; ++i)
           for (int64_t j = 0; j < w; ++j) {
-            if constexpr (LOG) o[i * f.inner + j] = (a[i * f.inner + j] - m[j]) - s[j];
-            else o[i * f.inner + j] *= s[j];
+            if constexpr (LOG) o[i * step + j] = (a[i * step + j] - m[j]) - s[j];
+            else o[i * step + j] *= s[j];
           }
+        out.write();
       });
 }
 
@@ -105,25 +112,36 @@ T product_sum(const T* g, const T* y, int64_t n) {
 }
 
 // softmax: dx = y (g - sum g y); log_softmax: dx = g - exp(y) sum g.
-template <bool LOG, class T>
-void backward(const T* g, const T* y, T* dx, const Form& f) {
+template <bool LOG, class S>
+void backward(const S* g, const S* y, S* dx, const Form& f) {
+  using T = Compute<S>;
   auto term = [](T gi, T yi) { return LOG ? gi : gi * yi; };
   auto result = [](T gi, T yi, T s) { return LOG ? gi - fast_exp_below(yi) * s : yi * (gi - s); };
+  // work(g, y, dx, their pitch) on rows of elements
+  auto block = [&](int64_t at, int64_t rows, int64_t width, int64_t pitch, const auto& work) {
+    Block<const S> of_g(g + at, rows, width, pitch), of_y(y + at, rows, width, pitch);
+    Block<S> out(dx + at, rows, width, pitch);
+    of_g.read();
+    of_y.read();
+    work(static_cast<const T*>(of_g.data()), static_cast<const T*>(of_y.data()), static_cast<T*>(out.data()), out.pitch());
+    out.write();
+  };
   for_rows<1>(
       f,
       [&](int64_t at, int64_t) {
-        const T s = product_sum<LOG>(g + at, y + at, f.n);
-        for (int64_t i = 0; i < f.n; ++i) dx[at + i] = result(g[at + i], y[at + i], s);
+        block(at, 1, f.n, f.n, [&](const T* u, const T* v, T* o, int64_t) {
+          const T s = product_sum<LOG>(u, v, f.n);
+          for (int64_t i = 0; i < f.n; ++i) o[i] = result(u[i], v[i], s);
+        });
       },
       [&](int64_t at, int64_t w) {
-        T s[kStrip] = {};
-        for (int64_t i = 0; i < f.n; ++i)
-          for (int64_t j = 0; j < w; ++j) s[j] += term(g[at + i * f.inner + j], y[at + i * f.inner + j]);
-        for (int64_t i = 0; i < f.n; ++i)
-          for (int64_t j = 0; j < w; ++j) {
-            const int64_t k = at + i * f.inner + j;
-            dx[k] = result(g[k], y[k], s[j]);
-          }
+        block(at, f.n, w, f.inner, [&](const T* u, const T* v, T* o, int64_t step) {
+          T s[kStrip] = {};
+          for (int64_t i = 0; i < f.n; ++i)
+            for (int64_t j = 0; j < w; ++j) s[j] += term(u[i * step + j], v[i * step + j]);
+          for (int64_t i = 0; i < f.n; ++i)
+            for (int64_t j = 0; j < w; ++j) o[i * step + j] = result(u[i * step + j], v[i * step + j], s[j]);
+        });
       });
 }
 
@@ -136,24 +154,24 @@ void forward_run(const Call& c) {
   const bool last = dim == a.ndim - 1 || a.ndim == 0;
   const char* name = LOG ? (last ? "log_softmax_lastdim_kernel_impl" : "log_softmax_kernel_impl")
                          : (last ? "softmax_lastdim_kernel_impl" : "softmax_kernel_impl");
-  floating(a.dtype, name, [&](auto z) {
-    using T = decltype(z);
-    forward<LOG>(a.ptr<T>(), c.out[0]->ptr<T>(), Form(a, dim));
+  floating_or_half(a.dtype, name, [&](auto z) {
+    using S = decltype(z);
+    forward<LOG>(a.ptr<S>(), c.out[0]->ptr<S>(), Form(a, dim));
   });
 }
 template <bool LOG>
 void backward_run(const Call& c) {
   const Array& g = *c.in[0];
-  floating(g.dtype, "softmax_backward", [&](auto z) {
-    using T = decltype(z);
-    backward<LOG>(g.ptr<T>(), c.in[1]->ptr<T>(), c.out[0]->ptr<T>(), Form(g, c.inum(0)));
+  floating_or_half(g.dtype, "softmax_backward", [&](auto z) {
+    using S = decltype(z);
+    backward<LOG>(g.ptr<S>(), c.in[1]->ptr<S>(), c.out[0]->ptr<S>(), Form(g, c.inum(0)));
   });
 }
 
-RL_KERNEL(softmax, 1, same, forward_run<false>)
-RL_KERNEL(log_softmax, 1, same, forward_run<true>)
-RL_KERNEL(softmax_backward, 1, same, backward_run<false>)
-RL_KERNEL(log_softmax_backward, 1, same, backward_run<true>)
+RL_KERNEL_ROWS(softmax, 1, same, forward_run<false>, 0b11)
+RL_KERNEL_ROWS(log_softmax, 1, same, forward_run<true>, 0b11)
+RL_KERNEL_ROWS(softmax_backward, 1, same, backward_run<false>, 0b111)
+RL_KERNEL_ROWS(log_softmax_backward, 1, same, backward_run<true>, 0b111)
 
 }  // namespace
 }  // namespace rl

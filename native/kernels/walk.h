@@ -1,15 +1,9 @@
-// Operands of pointwise kernels in memory: walking strided views in tiles, and converting runs between element types.
+// Operands of pointwise kernels in memory: walking strided views in tiles.
 #pragma once
 
-#ifdef __F16C__
-#include <immintrin.h>
-#endif
-
 #include <cstring>
-#include <type_traits>
 
-#include "../core/half.h"
-#include "../core/kernel.h"
+#include "convert.h"
 
 namespace rl {
 namespace {
@@ -26,10 +20,23 @@ struct Walk {
 
   bool linear() const { return ndim == 0 || (ndim == 1 && stride[0] == 1); }
   bool constant() const { return ndim == 1 && stride[0] == 0; }
+  bool long_runs() const { return ndim && stride[ndim - 1] == 1 && size[ndim - 1] >= 32; }     // worth a call each
 };
 
+// Dimensions from the outermost to the innermost in memory.
+inline void memory_order(const Array& a, int* order) {
+  for (int i = 0; i < a.ndim; ++i) {
+    int j = i;
+    while (j > 0 && a.shape[i] != 1 && a.strides[order[j - 1]] < a.strides[i]) {
+      order[j] = order[j - 1];
+      --j;
+    }
+    order[j] = i;
+  }
+}
+
 // order: the output's dimensions from outermost to innermost in memory.
-Walk make_walk(const Array& a, const int64_t* shape, int ndim, const int* order) {
+inline Walk make_walk(const Array& a, const int64_t* shape, int ndim, const int* order) {
   Walk w;
   w.base = static_cast<char*>(a.data());
   w.item = item_size(a.dtype);
@@ -83,7 +90,7 @@ inline void stretches(const Walk& w, int64_t start, int64_t n, const F& run) {
 }
 
 template <class T>
-void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
+inline void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
   T* t = static_cast<T*>(tile);
   stretches(w, start, n, [t](const char* p, int64_t step, int64_t at, int64_t len) {
     const T* s = reinterpret_cast<const T*>(p);
@@ -95,7 +102,7 @@ void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
 }
 
 template <class T>
-void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
+inline void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
   const T* t = static_cast<const T*>(tile);
   stretches(w, start, n, [t](char* p, int64_t step, int64_t at, int64_t len) {
     T* d = reinterpret_cast<T*>(p);
@@ -105,7 +112,7 @@ void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
   });
 }
 
-void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
+inline void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
   switch (w.item) {
     case 1: return gather<uint8_t>(w, start, n, tile);
     case 2: return gather<uint16_t>(w, start, n, tile);
@@ -114,7 +121,7 @@ void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
   }
 }
 
-void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
+inline void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
   switch (w.item) {
     case 1: return scatter<uint8_t>(w, start, n, tile);
     case 2: return scatter<uint16_t>(w, start, n, tile);
@@ -123,67 +130,18 @@ void scatter(const Walk& w, int64_t start, int64_t n, const void* tile) {
   }
 }
 
-// ---- conversion of contiguous runs -----------------------------------------------------------------------
-
-template <class D, class S>
-inline D convert_one(S x) {
-  if constexpr (std::is_same_v<S, bfloat16>) return convert_one<D, float>(to_float(x));
-  else if constexpr (std::is_same_v<S, float16>) return convert_one<D, float>(static_cast<float>(x));
-  else if constexpr (std::is_same_v<D, bfloat16>) return to_bfloat16(static_cast<float>(x));
-  else if constexpr (std::is_same_v<D, float16>) return static_cast<float16>(static_cast<float>(x));
-  else if constexpr (std::is_same_v<D, bool>) return x != S{0};
-  else if constexpr (std::is_floating_point_v<S> && std::is_integral_v<D> && sizeof(D) < 8)
-    return static_cast<D>(static_cast<int64_t>(x));          // wraps like PyTorch instead of saturating
-  else return static_cast<D>(x);
-}
-
-template <class D, class S>
-void convert_run(void* out, const void* in, int64_t n) {
-  D* __restrict o = static_cast<D*>(out);
-  const S* s = static_cast<const S*>(in);
-  int64_t i = 0;
-#ifdef __F16C__                              // the compiler converts float16 one by one
-  if constexpr (std::is_same_v<D, float16> && std::is_same_v<S, float>)
-    for (; i + 8 <= n; i += 8)
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(o + i), _mm256_cvtps_ph(_mm256_loadu_ps(s + i), _MM_FROUND_TO_NEAREST_INT));
-  if constexpr (std::is_same_v<D, float> && std::is_same_v<S, float16>)
-    for (; i + 8 <= n; i += 8)
-      _mm256_storeu_ps(o + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(s + i))));
-#endif
-  for (; i < n; ++i) o[i] = convert_one<D, S>(s[i]);
-}
-
-template <class D>
-void convert_to(DType from, void* out, const void* in, int64_t n) {
-  switch (from) {
-    case DType::f32: return convert_run<D, float>(out, in, n);
-    case DType::f64: return convert_run<D, double>(out, in, n);
-    case DType::f16: return convert_run<D, float16>(out, in, n);
-    case DType::bf16: return convert_run<D, bfloat16>(out, in, n);
-    case DType::i8: return convert_run<D, int8_t>(out, in, n);
-    case DType::i16: return convert_run<D, int16_t>(out, in, n);
-    case DType::i32: return convert_run<D, int32_t>(out, in, n);
-    case DType::i64: return convert_run<D, int64_t>(out, in, n);
-    case DType::u8: return convert_run<D, uint8_t>(out, in, n);
-    case DType::b8: return convert_run<D, bool>(out, in, n);
+// Elements as `to`. `raw` is another tile, of no use where the operand lies in long runs.
+inline void gather_as(DType to, const Walk& w, DType from, int64_t start, int64_t n, void* tile, void* raw) {
+  if (to == from) return gather(w, start, n, tile);
+  if (w.long_runs()) {
+    const int64_t item = item_size(to);
+    return stretches(w, start, n, [&](const char* p, int64_t, int64_t at, int64_t len) {
+      convert(to, static_cast<char*>(tile) + at * item, from, p, len);
+    });
   }
+  gather(w, start, n, raw);
+  convert(to, tile, from, raw, n);
 }
-
-void convert(DType to, void* out, DType from, const void* in, int64_t n) {
-  switch (to) {
-    case DType::f32: return convert_to<float>(from, out, in, n);
-    case DType::f64: return convert_to<double>(from, out, in, n);
-    case DType::f16: return convert_to<float16>(from, out, in, n);
-    case DType::bf16: return convert_to<bfloat16>(from, out, in, n);
-    case DType::i8: return convert_to<int8_t>(from, out, in, n);
-    case DType::i16: return convert_to<int16_t>(from, out, in, n);
-    case DType::i32: return convert_to<int32_t>(from, out, in, n);
-    case DType::i64: return convert_to<int64_t>(from, out, in, n);
-    case DType::u8: return convert_to<uint8_t>(from, out, in, n);
-    case DType::b8: return convert_to<bool>(from, out, in, n);
-  }
-}
-
 
 }  // namespace
 }  // namespace rl

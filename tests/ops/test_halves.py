@@ -1,0 +1,159 @@
+"""float16 and bfloat16: every bit of conversions, and kernels that read and write them themselves."""
+
+import numpy as np
+import pytest
+import torch
+
+import rushlight as rl
+from rushlight import _native
+from rushlight._kernels import K
+
+HALFS = ("bfloat16", "float16")
+OTHERS = ("float32", "float64", "int64", "int32", "int16", "int8", "uint8", "bool")
+
+
+def bits(T, t):
+    return t.contiguous().view(T.int16).numpy() if t.dtype in (T.bfloat16, T.float16) else t.numpy()
+
+
+def same(ours, theirs):
+    """The same bits; NaN of whatever digits."""
+    assert str(ours.dtype).split(".")[-1] == str(theirs.dtype).split(".")[-1] and tuple(ours.shape) == tuple(theirs.shape)
+    a, b = bits(rl, ours), bits(torch, theirs)
+    nan = np.isnan(theirs.float().numpy())
+    assert ((a == b) | nan).all() and (np.isnan(ours.float().numpy()) == nan).all()
+    assert (np.signbit(a) == np.signbit(b))[~nan].all()
+
+
+def floats():
+    """Every bfloat16, numbers on both sides of each and halfway to the next, and all sizes from float16's denormals to its infinity."""
+    every = np.arange(1 << 16, dtype=np.uint32) << 16
+    near = [every + np.uint32(d) for d in (0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF)]
+    half = np.arange(0x32000000, 0x48000000, 2048, dtype=np.uint32)
+    return np.concatenate([*near, half, half + np.uint32(1), half | np.uint32(1 << 31)]).view(np.float32)
+
+
+@pytest.mark.parametrize("dtype", HALFS)
+def test_rounding_and_back(dtype):
+    x = floats()
+    same(rl.from_numpy(x).to(getattr(rl, dtype)), torch.from_numpy(x).to(getattr(torch, dtype)))
+    every = np.arange(1 << 16, dtype=np.uint16).view(np.int16)
+    same(rl.from_numpy(every).view(getattr(rl, dtype)).float(), torch.from_numpy(every).view(getattr(torch, dtype)).float())
+
+
+@pytest.mark.parametrize("dtype", HALFS)
+@pytest.mark.parametrize("other", OTHERS + HALFS)
+def test_types(dtype, other):
+    r = np.random.default_rng(0)
+    for n in (0, 1, 7, 8, 15, 16, 17, 255, 256, 257, 511, 513, 1000):
+        x = r.integers(0, 100, n).astype(np.float64) * 1.37
+        for a, b in ((dtype, other), (other, dtype)):
+            ours, theirs = (T.from_numpy(x).to(getattr(T, a)).to(getattr(T, b)) for T in (rl, torch))
+            same(ours, theirs)
+
+
+LAYOUTS = {
+    "transposed": lambda t: t.transpose(0, -1),
+    "slice": lambda t: t[..., 3:40],
+    "steps": lambda t: t[..., ::2],
+    "row": lambda t: t[:1, :1].expand(*t.shape),
+    "column": lambda t: t[..., :1].expand(*t.shape),
+    "inner": lambda t: t.permute(1, 0, 2),
+    "last": lambda t: t.permute(0, 2, 1),
+}
+
+
+@pytest.mark.parametrize("dtype", HALFS)
+@pytest.mark.parametrize("other", ("float32", "float64", "int32", "uint8", *HALFS))
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(dtype, other, layout):
+    view = LAYOUTS[layout]
+    r = np.random.default_rng(1)
+    for shape in ((2, 5, 50), (65, 3, 70), (130, 2, 67), (3, 1, 600), (1, 1, 64)):
+        x = r.integers(0, 100, shape).astype(np.float64) * 1.37
+        for a, b in ((dtype, other), (other, dtype)):
+            results = []
+            for T in (rl, torch):
+                source = view(T.from_numpy(x).to(getattr(T, a)))
+                wide = T.zeros([2 * n for n in source.shape], dtype=getattr(T, b))
+                into = wide[tuple(slice(None, None, 2) for _ in source.shape)]
+                into.copy_(source)
+                turned = T.empty(source.shape[::-1], dtype=getattr(T, b)).permute(2, 1, 0)
+                results.append((T.empty(source.shape, dtype=getattr(T, b)).copy_(source), wide, turned.copy_(source)))
+            for ours, theirs in zip(*results, strict=True):
+                same(ours, theirs)
+
+
+def arrays(values):
+    return [v._a if isinstance(v, rl.Tensor) else v for v in values]
+
+
+def from_array(a):
+    """A native array's numbers as float32, exactly."""
+    full = _native.empty(a.shape, rl.float32.code)
+    K.copy_into(full, a)
+    return np.asarray(full).copy()
+
+
+def call(name, values, outs):
+    """The kernel's results; `outs`: tensors like those that it writes, if it makes none itself."""
+    if not outs:
+        got = getattr(K, name)(*arrays(values))
+        return list(got) if isinstance(got, (list, tuple)) else [got]
+    made = tuple(_native.empty(t.shape, t.dtype.code) for t in outs)
+    getattr(K, name + "_into")(made, *arrays(values))
+    return list(made)
+
+
+def cases(r, half, shape):
+    """(kernel, its arguments, outputs that are given): x is half, parameters and statistics float32 or half."""
+
+    def draw(*s):
+        return rl.from_numpy(r.standard_normal(s).astype(np.float32)).to(half)
+
+    x, g, y = draw(*shape), draw(*shape), draw(*shape)
+    for dim in range(len(shape)):
+        yield "softmax", (x, dim), ()
+        yield "log_softmax", (x, dim), ()
+        yield "softmax_backward", (g, y, dim), ()
+        yield "log_softmax_backward", (g, y, dim), ()
+    for mask in range(1, 1 << len(shape)):
+        yield "sum", (x, mask, False), ()
+        yield "sum", (x.transpose(0, 1), mask, True, 0.37), ()
+    yield "channel_sum", (x,), ()
+    rows, n, channels = x.numel() // shape[-1], shape[-1], shape[1]
+    for parameters in (rl.float32, half):
+        w, b, m = draw(n).to(parameters), draw(n).to(parameters), rl.empty(rows)
+        for weights in ((w, b), (w, None), (None, b), (None, None)):
+            yield "row_norm", (x, *weights, 1, n, 1, True, 1e-5), (x, m, m)
+        yield "row_norm_backward", (g, x, w, draw(rows).float(), draw(rows).float().abs(), 1, n, 1, True, 1e-5), ()
+        w, b, m = draw(channels).to(parameters), draw(channels).to(parameters), rl.empty(channels)
+        mean, rstd = draw(channels).float(), draw(channels).float().abs()
+        for v in (x, x.reshape(-1, channels)):
+            yield "batch_norm", (v, w, b, 1e-5), (v, m, m, m)
+            yield "batch_norm_eval", (v, w, b, mean, rstd), ()
+            yield "batch_norm_backward", (v.flip(0), v, w, mean, rstd, True), ()
+        if parameters is half:                # a gradient of another type
+            yield "row_norm_backward", (g.float(), x, None, draw(rows).float(), draw(rows).float().abs(), 1, n, 1, True, 1e-5), ()
+
+
+@pytest.mark.parametrize("dtype", HALFS)
+@pytest.mark.parametrize("shape", [(4, 3, 1), (2, 5, 16), (3, 17, 40), (5, 2, 129), (2, 3, 2500), (70, 33, 7), (1, 1, 15)])
+def test_one_rounding(dtype, shape):
+    """What a kernel makes of halves is what it makes of the same numbers in float32, rounded once.
+
+    The compiler may add a product with or without rounding it, in one of the two only; a few results then lie one step apart.
+    """
+    half = getattr(rl, dtype)
+    for name, values, outs in cases(np.random.default_rng(2), half, shape):
+        ours = call(name, values, outs)
+        full = [v.float() if isinstance(v, rl.Tensor) and v.dtype is half else v for v in values]
+        theirs = call(name, full, [t.float() for t in outs])
+        for a, b in zip(ours, theirs, strict=True):
+            x, full = from_array(a), from_array(b)
+            rounded = _native.empty(a.shape, a.dtype.code)
+            K.copy_into(rounded, b)
+            other = (x != from_array(rounded)) & ~(np.isnan(x) & np.isnan(full))
+            step = {rl.float32: 1e-5, rl.float16: 2.0**-10, rl.bfloat16: 2.0**-7}[a.dtype]
+            assert other.mean() < 0.01 or a.dtype is rl.float32, name
+            assert (abs(x - full)[other] <= step * np.maximum(abs(full), 1e-3)[other]).all(), name
