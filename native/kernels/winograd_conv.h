@@ -102,8 +102,8 @@ struct WinogradConv {
     const int64_t vs = vecs(panel), height = D::even(n, kMR);
     for (int64_t e = 0; e < D::kDomain; ++e)
       for (int64_t t = 0; t < n; t += height)
-        D::multiply(static_cast<int>(vs), static_cast<int>(std::min(height, n - t)), kc, v + e * v_element + t * pitch + k0, pitch, 1,
-                    weights + D::weight_of(static_cast<int>(e)) * u_element, sums + e * element + t * vs * L, k0 > 0);
+        D::multiply(static_cast<int>(vs), static_cast<int>(std::min(height, n - t)), kc, v + e * v_element + t * pitch + k0,
+                    pitch, 1, weights + D::weight_of(static_cast<int>(e)) * u_element, sums + e * element + t * vs * L, k0 > 0);
   }
 
   // Few channels: a thread takes some tiles from pixels to pixels, and nothing leaves its cache in between.
