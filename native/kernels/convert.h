@@ -49,7 +49,7 @@ inline uint16_t to_float16_bits(float f) {
   const float magnitude = __builtin_bit_cast(float, size);
   const int32_t exponent = static_cast<int32_t>(size & 0x7f800000u);
   const int32_t bias = exponent < 0x38800000 ? 0x38800000 : exponent;
-  const float sum = (magnitude * 0x1p112f) * 0x1p-110f + __builtin_bit_cast(float, bias + 0x07800000);
+  const float sum = (magnitude * 0x1p112f) * 0x1p-110f + __builtin_bit_cast(float, static_cast<uint32_t>(bias) + 0x07800000u);
   const uint32_t bits = __builtin_bit_cast(uint32_t, sum), rounded = ((bits >> 13) & 0x7c00u) + (bits & 0x0fffu);
   const uint32_t nan = 0x7e00u | (size >> 13 & 0x3ffu);
   return static_cast<uint16_t>((w >> 16 & 0x8000u) | (static_cast<int32_t>(size) > 0x7f800000 ? nan : rounded));
