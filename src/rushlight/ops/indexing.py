@@ -71,7 +71,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     d = check.dim(dim, a.ndim)
     if index._a.ndim == 0 or not index._a.contiguous:
         index = index.reshape(-1).contiguous()
-    K.check_index(index._a, POSITION, a.size(d) if a.ndim else 1, 0)
+    check_index(index, POSITION, a.size(d) if a.ndim else 1)
     if a.ndim == 0:
         return _index(input.reshape(1), index, before=0, order=None).reshape(())
     return _index(input, index, before=d, order=None)
