@@ -194,11 +194,11 @@ void pack_phase(const Products<T>& p, const Phase<T>& f, const T* w, int64_t gro
 
 // ---- forward --------------------------------------------------------------------------------------------------
 
-template <class Form>
+template <class Y, class X>
 bool winograd_forward(const ConvGeometry& q, const float* x, const float* w, const float* b, float* y) {
-  using D = Winograd<Form>;
-  if (!q.square(D::R, D::kStride)) return false;
-  WinogradConv<Form> p(q.N, q.C, q.O, x, q.in[1], q.in[2], q.pad[1], q.pad[2], q.out[1], q.out[2]);
+  using D = Winograd<Y, X>;
+  if (!q.fits<Y, X>()) return false;
+  WinogradConv<Y, X> p(q.N, q.C, q.O, x, q.in[1], q.in[2], q.pad[1], q.pad[2], q.out[1], q.out[2]);
   if (D::cost(p.grid.count, q.C, q.O) >= D::direct(q.N, q.out_pixels(), q.C, q.O)) return false;
   p.w = w, p.w_row = D::kTaps * q.C, p.w_channel = D::kTaps, p.flip = false;
   p.finish = Finish<float>::of(q, b), p.out = y;
@@ -212,8 +212,9 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.forward(x, w, b, y);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).forward(x, w, b, y);
-    if (winograd_forward<UnitStride<3>>(q, x, w, b, y) || winograd_forward<UnitStride<5>>(q, x, w, b, y)) return;
-    if (winograd_forward<StrideTwo>(q, x, w, b, y)) return;
+    if (winograd([&](auto v, auto u) { return winograd_forward<decltype(v), decltype(u)>(q, x, w, b, y); })) return;
+    if (winograd_forward<StrideTwo, StrideTwo>(q, x, w, b, y)) return;
+    if (winograd_forward<FourTapsStrideTwo, FourTapsStrideTwo>(q, x, w, b, y)) return;
   }
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Cg(), p.M = q.Og();
@@ -256,26 +257,29 @@ RL_KERNEL(conv, 1, conv_infer, conv_run)
 
 // ---- transpose in the input -------------------------------------------------------------------------------------
 
-// `zeros` before the gradient, along y and x.
-template <class Form>
-bool winograd_transpose(const ConvGeometry& q, const int64_t* zeros, const float* g, const float* w, const float* b, float* x) {
-  using D = Winograd<Form>;
-  if (!q.square(D::R, D::kStride)) return false;
-  WinogradConv<Form> p(q.N, q.O, q.C, g, q.out[1], q.out[2], zeros[0], zeros[1], q.in[1], q.in[2]);
-  if (D::cost(p.grid.count, q.O, q.C) >= D::direct(q.N, q.in_pixels() / (D::kStride * D::kStride), q.O, q.C)) return false;
+template <class Y, class X>
+bool winograd_transpose(const ConvGeometry& q, const float* g, const float* w, const float* b, float* x) {
+  using D = Winograd<Y, X>;
+  if (!q.fits<Y, X>()) return false;
+  WinogradConv<Y, X> p(q.N, q.O, q.C, g, q.out[1], q.out[2], Y::zeros(q.pad[1]), X::zeros(q.pad[2]), q.in[1], q.in[2]);
+  if (D::cost(p.grid.count, q.O, q.C) >= D::direct(q.N, q.in_pixels() / (Y::kStride * X::kStride), q.O, q.C)) return false;
   p.w = w, p.w_row = D::kTaps, p.w_channel = D::kTaps * q.C, p.flip = true;
   p.finish = Finish<float>::of(q, b), p.out = x;
   p.run();
   return true;
 }
 
+template <bool ODD>                           // padding
+bool winograd_strided_transpose(const ConvGeometry& q, const float* g, const float* w, const float* b, float* x) {
+  using Three = StrideTwoBack<ODD>;
+  using Four = FourTapsStrideTwoBack<ODD>;
+  return winograd_transpose<Three, Three>(q, g, w, b, x) || winograd_transpose<Four, Four>(q, g, w, b, x);
+}
+
 bool winograd_transpose(const ConvGeometry& q, const float* g, const float* w, const float* b, float* x) {
-  const int64_t three[] = {2 - q.pad[1], 2 - q.pad[2]}, five[] = {4 - q.pad[1], 4 - q.pad[2]};
-  if (winograd_transpose<UnitStride<3>>(q, three, g, w, b, x) || winograd_transpose<UnitStride<5>>(q, five, g, w, b, x)) return true;
+  if (winograd([&](auto v, auto u) { return winograd_transpose<decltype(v), decltype(u)>(q, g, w, b, x); })) return true;
   if (q.pad[1] % 2 != q.pad[2] % 2) return false;
-  const bool odd = q.pad[1] % 2;
-  const int64_t two[] = {!odd - q.pad[1] / 2, !odd - q.pad[2] / 2};
-  return odd ? winograd_transpose<StrideTwoBack<true>>(q, two, g, w, b, x) : winograd_transpose<StrideTwoBack<false>>(q, two, g, w, b, x);
+  return q.pad[1] % 2 ? winograd_strided_transpose<true>(q, g, w, b, x) : winograd_strided_transpose<false>(q, g, w, b, x);
 }
 
 template <class T>

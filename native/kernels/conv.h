@@ -28,10 +28,16 @@ struct ConvGeometry {
   int64_t out_pixels() const { return out[0] * out[1] * out[2]; }
   int64_t Cg() const { return C / G; }
   int64_t Og() const { return O / G; }
-  bool square(int64_t taps, int64_t step) const {              // two-dimensional: see winograd.h
-    bool fits = G == 1 && k[0] == 1 && k[1] == taps && k[2] == taps && in[0] == 1 && out[0] == 1;
-    for (int d = 1; d < 3; ++d) fits = fits && stride[d] == step && dil[d] == 1;
-    return fits;
+  // For the forms of winograd_forms.h along columns and rows.
+  template <class Y, class X>
+  bool fits() const {
+    return G == 1 && k[0] == 1 && in[0] == 1 && out[0] == 1 && along<Y>(1) && along<X>(2);
+  }
+
+ private:
+  template <class F>
+  bool along(int d) const {
+    return k[d] == F::R && stride[d] == F::kStride && (dil[d] == 1 || F::R == 1);
   }
 };
 

@@ -230,11 +230,11 @@ struct WeightGradient {
   }
 };
 
-template <class Form>
+template <class Y, class X>
 bool winograd_weight(const ConvGeometry& q, const float* x, const float* g, float* w) {
-  using D = Winograd<Form>;
-  if (!q.square(D::R, D::kStride)) return false;
-  const WinogradWeight<Form> p{q.C, q.O, {x, q.C, q.in[1], q.in[2], q.pad[1], q.pad[2]}, {g, q.O, q.out[1], q.out[2], 0, 0},
+  using D = Winograd<Y, X>;
+  if (!q.fits<Y, X>()) return false;
+  const WinogradWeight<Y, X> p{q.C, q.O, {x, q.C, q.in[1], q.in[2], q.pad[1], q.pad[2]}, {g, q.O, q.out[1], q.out[2], 0, 0},
                                {q.N, q.out[1], q.out[2]}, w};
   if (D::cost(p.grid.count, q.C, q.O) >= D::direct(q.N, q.out_pixels(), q.C, q.O)) return false;
   p.run();
@@ -252,8 +252,9 @@ void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
   if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.weight(x, g, w);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).weight(x, g, w);
-    if (winograd_weight<UnitStride<3>>(q, x, g, w) || winograd_weight<UnitStride<5>>(q, x, g, w)) return;
-    if (winograd_weight<StrideTwo>(q, x, g, w)) return;
+    if (winograd([&](auto v, auto u) { return winograd_weight<decltype(v), decltype(u)>(q, x, g, w); })) return;
+    if (winograd_weight<StrideTwo, StrideTwo>(q, x, g, w)) return;
+    if (winograd_weight<FourTapsStrideTwo, FourTapsStrideTwo>(q, x, g, w)) return;
   }
   WeightGradient<T> job{q, x, g, padded_input<T>(q), {}, nullptr};
   if (!job.narrow()) job.pad = plain_input<T>(q, 1);

@@ -12,10 +12,9 @@
 namespace rl {
 namespace {
 
-template <class Form>
+template <class Y, class X>
 struct WinogradConv {
-  using D = Winograd<Form>;
-  static constexpr int R = D::R;
+  using D = Winograd<Y, X>;
   static constexpr int64_t L = D::L;
   static constexpr int64_t kChannelBlock = 64;                 // input channels that are summed in registers
   static constexpr int64_t kSlabBytes = int64_t{4} << 20, kSharedBytes = int64_t{4} << 20;
@@ -55,8 +54,8 @@ struct WinogradConv {
           const float* s = taps + (D::kTaps * i + (flip ? D::kTaps - 1 : 0)) * L;
           const int64_t by = flip ? -L : L;
           float* o = u + k * lanes + h * L;
-          D::template both<typename D::Weight>([&](int r, int j) { return Simd<float>::load(s + (R * r + j) * by); },
-                             [&](int r, int j, typename D::V v) { Simd<float>::store(o + (r * Form::kWeights + j) * element, v); });
+          D::template both<typename D::Weight>([&](int r, int j) { return Simd<float>::load(s + (X::R * r + j) * by); },
+                             [&](int r, int j, typename D::V v) { Simd<float>::store(o + (r * X::kWeights + j) * element, v); });
         }
       }
     }
@@ -64,8 +63,8 @@ struct WinogradConv {
 
   // Tiles [t0, t1) of a panel's sums become pixels: sums[element][tile][lane].
   void tiles_out(int64_t panel, int64_t t0, int64_t t1, const float* sums, int64_t element) const {
-    const int64_t lanes = vecs(panel) * L, most = D::kOut * std::min(grid.TX, t1 - t0) * L;
-    Scratch<float> lines(D::kOut * most);
+    const int64_t lanes = vecs(panel) * L, most = D::kAcross * std::min(grid.TX, t1 - t0) * L;
+    Scratch<float> lines(D::kDown * most);
     for (int64_t h = 0; h < vecs(panel); ++h) {
       const int64_t m = (2 * panel + h) * L;
       typename D::V add = {};
@@ -74,13 +73,13 @@ struct WinogradConv {
         const int64_t row = t / grid.TX, x = t % grid.TX, n = std::min(grid.TX - x, t1 - t);
         for (int64_t k = 0; k < n; ++k) {
           const float* s = sums + (t + k - t0) * lanes + h * L;
-          float* o = lines + D::kOut * k * L;
-          D::template both<typename D::Output>([&](int r, int j) { return Simd<float>::load(s + (r * D::kSide + j) * element); },
+          float* o = lines + D::kAcross * k * L;
+          D::template both<typename D::Output>([&](int r, int j) { return Simd<float>::load(s + (r * X::kDomain + j) * element); },
                              [&](int r, int j, typename D::V v) { Simd<float>::store(o + r * most + j * L, finish(v + add)); });
         }
-        const int64_t y = row % grid.TY * D::kOut, left = x * D::kOut, width = std::min(D::kOut * n, OW - left);
+        const int64_t y = row % grid.TY * D::kDown, left = x * D::kAcross, width = std::min(D::kAcross * n, OW - left);
         float* to = out + ((row / grid.TY * M + m) * OH + y) * OW + left;
-        for (int64_t i = 0; i < std::min<int64_t>(D::kOut, OH - y); ++i)
+        for (int64_t i = 0; i < std::min<int64_t>(D::kDown, OH - y); ++i)
           channels_first<float>(lines + i * most, width, M - m, to + i * OW, OH * OW);
         t += n;
       }
@@ -100,10 +99,10 @@ struct WinogradConv {
   void multiply(int64_t panel, int64_t n, int64_t k0, int64_t kc, const float* v, int64_t v_element, int64_t pitch,
                 const float* weights, int64_t u_element, float* sums, int64_t element) const {
     const int64_t vs = vecs(panel), height = D::even(n, kMR);
-    for (int64_t e = 0; e < D::kDomain; ++e)
+    for (int e = 0; e < D::kDomain; ++e)
       for (int64_t t = 0; t < n; t += height)
         D::multiply(static_cast<int>(vs), static_cast<int>(std::min(height, n - t)), kc, v + e * v_element + t * pitch + k0,
-                    pitch, 1, weights + D::weight_of(static_cast<int>(e)) * u_element, sums + e * element + t * vs * L, k0 > 0);
+                    pitch, 1, weights + D::weight_of(e) * u_element, sums + e * element + t * vs * L, k0 > 0);
   }
 
   // Few channels: a thread takes some tiles from pixels to pixels, and nothing leaves its cache in between.

@@ -9,10 +9,9 @@
 namespace rl {
 namespace {
 
-template <class Form>
+template <class Y, class X>
 struct WinogradWeight {
-  using D = Winograd<Form>;
-  static constexpr int R = D::R;
+  using D = Winograd<Y, X>;
   static constexpr int64_t kTaps = D::kTaps;
   static constexpr int64_t L = D::L;
   static constexpr int64_t kTileBlock = 64;                    // tiles that are summed in registers
@@ -36,8 +35,8 @@ struct WinogradWeight {
       for (int64_t c = 0; c < n; ++c) {
         const float* s = sums + c * lanes + h * L;
         float* t = taps + c * kTaps * L;
-        D::template both<typename D::Taps>([&](int r, int j) { return Simd<float>::load(s + (r * D::kSide + j) * element); },
-                         [&](int r, int j, typename D::V v) { Simd<float>::store(t + (R * r + j) * L, v); });
+        D::template both<typename D::Taps>([&](int r, int j) { return Simd<float>::load(s + (r * X::kDomain + j) * element); },
+                         [&](int r, int j, typename D::V v) { Simd<float>::store(t + (X::R * r + j) * L, v); });
       }
       float* to = w + (o * C + c0) * kTaps;
       if (!add) {
@@ -56,12 +55,12 @@ struct WinogradWeight {
     const int64_t pitch = D::blocks(C) * L, panels = (D::blocks(O) + 1) / 2, u_pitch = panels * 2 * L;
     const int64_t height = D::even(C, kMR), groups = (C + height - 1) / height;
     const int64_t element = D::odd_lines(C * 2 * L), panel_size = D::kDomain * element;
-    const int64_t most = std::clamp<int64_t>(kBlockBytes / (D::kDomain * 4 * (pitch + u_pitch)), 16, kTileBlock);
+    const int64_t most = std::clamp<int64_t>(kBlockBytes / (4 * (D::kDomain * pitch + D::kGradients * u_pitch)), 16, kTileBlock);
     const int64_t parts = std::clamp<int64_t>(grid.count / (4 * most), 1, C * O <= 2048 ? 8 : 4);
     Scratch<float> sums(parts * panels * panel_size);
     parallel_for(parts, [&](int64_t part) {
       const int64_t first = grid.count * part / parts, end = grid.count * (part + 1) / parts, block = D::even(end - first, most);
-      const int64_t v_element = D::odd_lines(block * pitch), u_element = D::odd_lines(block * 2 * L), u_panel = D::kDomain * u_element;
+      const int64_t v_element = D::odd_lines(block * pitch), u_element = D::odd_lines(block * 2 * L), u_panel = D::kGradients * u_element;
       Scratch<float> v(D::kDomain * v_element), u(panels * u_panel);
       for (int64_t t0 = first; t0 < end; t0 += block) {
         const int64_t t1 = std::min(end, t0 + block);
@@ -70,17 +69,17 @@ struct WinogradWeight {
           D::template tiles_in<typename D::Gradient>(g, grid, t0, t1, b * L,
                                                      {u + b / 2 * u_panel + b % 2 * L, u_element, vecs(b / 2) * L, t0});
         for (int64_t panel = 0; panel < panels; ++panel)
-          for (int64_t e = 0; e < D::kDomain; ++e)
+          for (int e = 0; e < D::kDomain; ++e)
             for (int64_t c = 0; c < C; c += height)
               D::multiply(static_cast<int>(vecs(panel)), static_cast<int>(std::min(height, C - c)), t1 - t0, v + e * v_element + c, 1,
-                          pitch, u + panel * u_panel + e * u_element,
+                          pitch, u + panel * u_panel + D::gradient_of(e) * u_element,
                           sums + (part * panels + panel) * panel_size + e * element + c * vecs(panel) * L, t0 > first);
       }
     });
     parallel_for(panels * groups, [&](int64_t i) {
       const int64_t panel = i / groups, c = i % groups * height, rows = std::min(height, C - c), n = rows * vecs(panel) * L;
       Scratch<float> total(D::kDomain * n);
-      for (int64_t e = 0; e < D::kDomain; ++e)
+      for (int e = 0; e < D::kDomain; ++e)
         for (int64_t j = 0; j < n; j += L) {
           const float* s = sums + panel * panel_size + e * element + c * vecs(panel) * L + j;
           typename D::V sum = Simd<float>::load(s);
@@ -94,11 +93,11 @@ struct WinogradWeight {
   void run() const {
     if (C * O <= kBlockSums) return run_parts();
     const int64_t pitch = D::odd_lines(D::blocks(C) * L), panels = (D::blocks(O) + 1) / 2;
-    const int64_t per_tile = D::kDomain * 4 * (pitch + D::blocks(O) * L);
+    const int64_t per_tile = 4 * (D::kDomain * pitch + D::kGradients * D::blocks(O) * L);
     int64_t slab = std::max<int64_t>(2 * kTileBlock, kSlabBytes / per_tile);
     if (slab >= grid.TX) slab = slab / grid.TX * grid.TX;
     slab = D::even(grid.count, slab);
-    const int64_t v_element = D::odd_lines(slab * pitch), u_element = D::odd_lines(slab * 2 * L), u_panel = D::kDomain * u_element;
+    const int64_t v_element = D::odd_lines(slab * pitch), u_element = D::odd_lines(slab * 2 * L), u_panel = D::kGradients * u_element;
     const int64_t height = D::even(C, kMR), groups = (C + height - 1) / height;
     Scratch<float> v(D::kDomain * v_element), u(panels * u_panel);
     for (int64_t s0 = 0; s0 < grid.count; s0 += slab) {
@@ -115,10 +114,10 @@ struct WinogradWeight {
         const int64_t panel = i / groups, c0 = i % groups * height, rows = std::min(height, C - c0), lanes = vecs(panel) * L;
         const int64_t element = D::odd_lines(rows * lanes);
         Scratch<float> sums(D::kDomain * element);
-        for (int64_t e = 0; e < D::kDomain; ++e)
+        for (int e = 0; e < D::kDomain; ++e)
           for (int64_t t = 0; t < n; t += block)
             D::multiply(static_cast<int>(lanes / L), static_cast<int>(rows), std::min(block, n - t),
-                        v + e * v_element + t * pitch + c0, 1, pitch, u + panel * u_panel + e * u_element + t * lanes,
+                        v + e * v_element + t * pitch + c0, 1, pitch, u + panel * u_panel + D::gradient_of(e) * u_element + t * lanes,
                         sums + e * element, t > 0);
         taps_out(panel, c0, rows, sums, element, s0 > 0);
       });
