@@ -4,7 +4,7 @@
 //
 // F(4x4, 3x3), F(3x3, 4x4) and F(2x2, 5x5) take 36 multiplications where the sum of taps takes 144 or 100; with stride 2,
 // 3 x 3 taps take 81 instead of 144, 4 x 4 taps 100 instead of 256. Rows and columns have forms of their own: 1 x 3 taps, or three
-// in one dimension, take 6 instead of 12. The weight gradient is the transpose of the same form:
+// in one dimension, take 8 instead of 18. The weight gradient is the transpose of the same form:
 // G' [ sum_tiles (A g A') o (B' d B) ] G.
 //
 // In the domain, vector lanes are channels, so that no transform depends on the size of an image: an element of a tile of sixteen (L)

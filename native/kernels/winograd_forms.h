@@ -28,96 +28,136 @@ struct Pointwise {
   using Taps = Input;
 };
 
-// F(4, 3), F(3, 4) and F(2, 5), stride 1. The points are 0, +-5/8, +-3/2 and infinity: their powers are exact in binary, and the
-// error is a quarter of that of the usual 0, +-1, +-2 (docs/performance.md).
-template <int R_>
+// The points of a form are 0, +-p for each of `pairs`, and infinity.
+template <int PAIRS>
+struct Points {
+  // Powers of these are exact in binary. In two dimensions errors multiply, and with +-5/8 and +-3/2 they are a quarter of those
+  // of the usual 0, +-1, +-2 (docs/performance.md). Three pairs are for one dimension: in one of two, they double the error of 5 x 5.
+  static constexpr double pairs[][3] = {{}, {}, {0.625, 1.5}, {0.5, 1, 2}};
+
+  float power[PAIRS][2 * PAIRS + 2] = {};     // p^k
+  float all[PAIRS + 1] = {};                  // prod (x - p^2), a polynomial in x
+  float but[PAIRS][PAIRS] = {};               // the same without pair i
+  float odd[PAIRS][PAIRS] = {};               // p times that
+  float weight[PAIRS][2 * PAIRS + 2] = {};    // p^k / (2 p^2 but(p^2)): of the weights
+  float zero = 0;                             // 1 / all(0)
+
+  constexpr Points() {
+    double q[PAIRS + 1] = {1};
+    for (int i = 0; i < PAIRS; ++i) times(q, i, at(i));
+    for (int k = 0; k <= PAIRS; ++k) all[k] = static_cast<float>(q[k]);
+    zero = static_cast<float>(1 / q[0]);
+    for (int i = 0; i < PAIRS; ++i) {
+      double r[PAIRS + 1] = {1}, scale = 2 * at(i) * at(i), p = 1;
+      for (int j = 0, n = 0; j < PAIRS; ++j)
+        if (j != i) times(r, n++, at(j)), scale *= at(i) * at(i) - at(j) * at(j);
+      for (int k = 0; k < PAIRS; ++k) but[i][k] = static_cast<float>(r[k]), odd[i][k] = static_cast<float>(at(i) * r[k]);
+      for (int k = 0; k < 2 * PAIRS + 2; ++k, p *= at(i))
+        power[i][k] = static_cast<float>(p), weight[i][k] = static_cast<float>(p / scale);
+    }
+  }
+
+ private:
+  static constexpr double at(int i) { return pairs[PAIRS][i]; }
+  static constexpr void times(double* q, int degree, double p) {           // by x - p^2
+    q[degree + 1] = q[degree];
+    for (int k = degree; k > 0; --k) q[k] = q[k - 1] - p * p * q[k];
+    q[0] *= -p * p;
+  }
+};
+
+// R taps with stride 1: F(4, 3), F(3, 4) and F(2, 5) with two pairs of points, F(6, 3), F(4, 5) and F(2, 7) with three.
+template <int R_, int PAIRS>
 struct UnitStride {
   using V = Simd<float>::vec;
-  static constexpr int R = R_, kStride = 1, kDomain = 6, kWeights = 6, kOut = kDomain + 1 - R, kStep = kOut;
+  static constexpr int R = R_, kStride = 1, kDomain = 2 * PAIRS + 2, kWeights = kDomain, kOut = kDomain + 1 - R, kStep = kOut;
   static constexpr int weight(int e) { return e; }
   static constexpr int gradient(int e) { return e; }
   static constexpr int64_t zeros(int64_t pad) { return R - 1 - pad; }
+  static constexpr Points<PAIRS> q{};
 
-  static constexpr float a = 0.625f, b = 1.5f, a2 = a * a, b2 = b * b;
-  static constexpr float c0 = static_cast<float>(1.0 / (double{a2} * b2));
-  static constexpr double da2 = a2, db2 = b2;
-  static constexpr double ca = 1.0 / (2 * da2 * (da2 - db2)), cb = 1.0 / (2 * db2 * (db2 - da2));
-  static constexpr float ca0 = static_cast<float>(ca), ca1 = static_cast<float>(ca * a), ca2 = static_cast<float>(ca * da2);
-  static constexpr float ca3 = static_cast<float>(ca * da2 * a), ca4 = static_cast<float>(ca * da2 * da2);
-  static constexpr float cb3 = static_cast<float>(cb * db2 * b), cb4 = static_cast<float>(cb * db2 * db2);
-  static constexpr float cb0 = static_cast<float>(cb), cb1 = static_cast<float>(cb * b), cb2 = static_cast<float>(cb * db2);
-
-  // B': 6 pixels.
+  // B'.
   struct Input {
-    static constexpr int in = 6, out = 6, step = kStep;
+    static constexpr int in = kDomain, out = kDomain, step = kStep;
     static void run(const V* d, V* o) {
-      const V e = d[4] - b2 * d[2], f = a * d[3] - (a * b2) * d[1];
-      const V g = d[4] - a2 * d[2], h = b * d[3] - (b * a2) * d[1];
-      o[0] = (a2 * b2) * d[0] + (d[4] - (a2 + b2) * d[2]);
-      o[1] = e + f;
-      o[2] = e - f;
-      o[3] = g + h;
-      o[4] = g - h;
-      o[5] = (a2 * b2) * d[1] + (d[5] - (a2 + b2) * d[3]);
+      V first = d[2 * PAIRS], last = d[2 * PAIRS + 1];
+#pragma GCC unroll 8
+      for (int k = PAIRS - 1; k >= 0; --k) first += q.all[k] * d[2 * k], last += q.all[k] * d[2 * k + 1];
+      o[0] = first, o[kDomain - 1] = last;
+#pragma GCC unroll 8
+      for (int i = 0; i < PAIRS; ++i) {
+        V e = d[2 * PAIRS], f = q.odd[i][PAIRS - 1] * d[2 * PAIRS - 1];
+#pragma GCC unroll 8
+        for (int k = PAIRS - 2; k >= 0; --k) e += q.but[i][k] * d[2 * k + 2], f += q.odd[i][k] * d[2 * k + 1];
+        o[1 + 2 * i] = e + f;
+        o[2 + 2 * i] = e - f;
+      }
     }
   };
 
-  // A': 6 elements of the domain become 4, 3 or 2 results.
+  // Sums over the points of m p^k, for N powers times `factor`; G' and A' differ in their ends.
+  template <int N>
+  static void powers(const V* m, const float (&factor)[PAIRS][kDomain], V* o) {
+    V s[PAIRS], d[PAIRS];
+#pragma GCC unroll 8
+    for (int i = 0; i < PAIRS; ++i) s[i] = m[1 + 2 * i] + m[2 + 2 * i], d[i] = m[1 + 2 * i] - m[2 + 2 * i];
+#pragma GCC unroll 8
+    for (int k = 0; k < N; ++k) {
+      o[k] = factor[0][k] * (k % 2 ? d[0] : s[0]);
+#pragma GCC unroll 8
+      for (int i = 1; i < PAIRS; ++i) o[k] += factor[i][k] * (k % 2 ? d[i] : s[i]);
+    }
+    o[N - 1] += m[kDomain - 1];
+  }
+
+  // The polynomial with N coefficients v, times `factor`, at the points; G and A differ in their ends.
+  template <int N>
+  static void values(const V* v, const float (&factor)[PAIRS][kDomain], V* o) {
+#pragma GCC unroll 8
+    for (int i = 0; i < PAIRS; ++i) {
+      V e = factor[i][0] * v[0], f = V{};
+      if constexpr (N > 1) f = factor[i][1] * v[1];
+#pragma GCC unroll 8
+      for (int k = 2; k < N; ++k) (k % 2 ? f : e) += factor[i][k] * v[k];
+      o[1 + 2 * i] = e + f;
+      o[2 + 2 * i] = e - f;
+    }
+    o[kDomain - 1] = v[N - 1];
+  }
+
+  // A': elements of the domain become results.
   struct Output {
-    static constexpr int in = 6, out = kOut;
+    static constexpr int in = kDomain, out = kOut;
     static void run(const V* m, V* o) {
-      const V s = m[1] + m[2], d = m[1] - m[2], t = m[3] + m[4], e = m[3] - m[4];
-      o[0] = m[0] + (s + t);
-      o[1] = a * d + b * e;
-      if constexpr (R <= 4) o[2] = a2 * s + b2 * t;
-      if constexpr (R == 3) o[3] = (a2 * a) * d + (b2 * b) * e;
-      o[kOut - 1] += m[5];
+      powers<kOut>(m, q.power, o);
+      o[0] += m[0];
     }
   };
 
-  // A: gradients of 4, 3 or 2 results.
+  // A: gradients of results.
   struct Gradient {
-    static constexpr int in = kOut, out = 6, step = kOut;
+    static constexpr int in = kOut, out = kDomain, step = kOut;
     static void run(const V* g, V* o) {
-      V e = g[0], f = a * g[1], h = g[0], i = b * g[1];
-      if constexpr (R <= 4) e += a2 * g[2], h += b2 * g[2];
-      if constexpr (R == 3) f += (a2 * a) * g[3], i += (b2 * b) * g[3];
+      values<kOut>(g, q.power, o);
       o[0] = g[0];
-      o[1] = e + f;
-      o[2] = e - f;
-      o[3] = h + i;
-      o[4] = h - i;
-      o[5] = g[kOut - 1];
     }
   };
 
-  // G: 3, 4 or 5 taps.
+  // G.
   struct Weight {
-    static constexpr int in = R, out = 6;
+    static constexpr int in = R, out = kDomain;
     static void run(const V* w, V* o) {
-      V e = ca0 * w[0] + ca2 * w[2], f = ca1 * w[1], g = cb0 * w[0] + cb2 * w[2], h = cb1 * w[1];
-      if constexpr (R >= 4) f += ca3 * w[3], h += cb3 * w[3];
-      if constexpr (R == 5) e += ca4 * w[4], g += cb4 * w[4];
-      o[0] = c0 * w[0];
-      o[1] = e + f;
-      o[2] = e - f;
-      o[3] = g + h;
-      o[4] = g - h;
-      o[5] = w[R - 1];
+      values<R>(w, q.weight, o);
+      o[0] = q.zero * w[0];
     }
   };
 
-  // G': 6 elements of the domain become gradients of 3, 4 or 5 taps.
+  // G': elements of the domain become gradients of taps.
   struct Taps {
-    static constexpr int in = 6, out = R;
+    static constexpr int in = kDomain, out = R;
     static void run(const V* m, V* o) {
-      const V s = m[1] + m[2], d = m[1] - m[2], t = m[3] + m[4], e = m[3] - m[4];
-      o[0] = c0 * m[0] + (ca0 * s + cb0 * t);
-      o[1] = ca1 * d + cb1 * e;
-      o[2] = ca2 * s + cb2 * t;
-      if constexpr (R >= 4) o[3] = ca3 * d + cb3 * e;
-      if constexpr (R == 5) o[4] = ca4 * s + cb4 * t;
-      o[R - 1] += m[5];
+      powers<R>(m, q.weight, o);
+      o[0] += q.zero * m[0];
     }
   };
 };
@@ -307,11 +347,13 @@ struct FourTapsStrideTwoBack : FourTapsStrideTwo {
 template <class F>
 bool winograd(const F& f) {
   using P = Pointwise;
-  using Three = UnitStride<3>;
-  using Four = UnitStride<4>;
-  using Five = UnitStride<5>;
-  return f(Three(), Three()) || f(Four(), Four()) || f(Five(), Five()) || f(P(), Three()) || f(P(), Four()) || f(P(), Five()) ||
-         f(Three(), P()) || f(Five(), P());
+  using Three = UnitStride<3, 3>;
+  using Four = UnitStride<4, 3>;
+  using Five = UnitStride<5, 3>;
+  using Seven = UnitStride<7, 3>;
+  return f(UnitStride<3, 2>(), UnitStride<3, 2>()) || f(UnitStride<4, 2>(), UnitStride<4, 2>()) ||
+         f(UnitStride<5, 2>(), UnitStride<5, 2>()) || f(P(), Three()) || f(P(), Four()) || f(P(), Five()) || f(P(), Seven()) ||
+         f(Three(), P()) || f(Five(), P()) || f(Seven(), P());
 }
 
 }  // namespace
