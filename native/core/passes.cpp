@@ -63,6 +63,81 @@ void fold_constants(Draft& d) {
   d.count();
 }
 
+namespace {
+
+// A call and how often its inputs had been written by then.
+struct Seen {
+  size_t step;                               // among those kept
+  std::vector<int> writes;
+};
+
+bool same_call(const Step& a, const Step& b) {
+  if (a.def != b.def || a.nout != b.nout || a.arrays.size() != b.arrays.size() || a.numbers.size() != b.numbers.size()) return false;
+  for (size_t k = 0; k < a.numbers.size(); ++k) {
+    const Number &m = a.numbers[k], &n = b.numbers[k];
+    if (m.is_float != n.is_float || m.i != n.i || std::memcmp(&m.f, &n.f, sizeof m.f) != 0) return false;
+  }
+  for (size_t k = 0; k < a.arrays.size(); ++k) {
+    const Array &x = a.arrays[k], &y = b.arrays[k];
+    if (!x.storage != !y.storage) return false;
+    if (!x.storage) continue;
+    if (!same_view(x, y) || x.wrapped_number != y.wrapped_number) return false;
+    if (k < static_cast<size_t>(a.nout) ? x.storage->nbytes != y.storage->nbytes : x.storage != y.storage) return false;
+  }
+  return true;
+}
+
+// A pointwise call on rows, which belongs to a chain: there, computing a value again costs less than storing it.
+bool cheap_in_a_chain(const Step& s) {
+  if (!s.def->pointwise) return false;
+  for (const Array& a : s.arrays)
+    if (a.storage && a.numel == s.arrays[0].numel && !a.contiguous()) return false;
+  return true;
+}
+
+}  // namespace
+
+// A call whose like has been made of the same values: its result is that one's. A convolution's strided input, for example, is
+// copied in the forward and again in the backward pass.
+void share_repeated_steps(Draft& d) {
+  std::unordered_map<const Storage*, int> writes;
+  std::unordered_map<const Storage*, Array> instead;         // of the results of calls that are left out
+  std::unordered_map<const KernelDef*, std::vector<Seen>> seen;
+  std::vector<Step> kept;
+  for (Step& s : d.steps) {
+    bool once = s.nout > 0 && !cheap_in_a_chain(s);          // written here alone, and not what it reads
+    for (int k = 0; k < s.nout; ++k) {
+      const StorageUse& u = d.uses.at(s.arrays[static_cast<size_t>(k)].storage);
+      once = once && u.part != Part::external && u.part != Part::argument && u.writers == 1;
+    }
+    Seen now{kept.size(), {}};
+    for (size_t k = static_cast<size_t>(s.nout); k < s.arrays.size(); ++k) {
+      Array& a = s.arrays[k];
+      once = once && !(a.storage && s.writes(a.storage));
+      if (auto other = instead.find(a.storage); other != instead.end()) {
+        Array b = other->second;             // the same memory, seen as a sees its own
+        std::swap(a.storage, b.storage);
+      }
+      now.writes.push_back(a.storage ? writes[a.storage] : 0);
+    }
+    if (once) {
+      std::vector<Seen>& others = seen[s.def];
+      auto like = std::find_if(others.begin(), others.end(),
+                               [&](const Seen& o) { return o.writes == now.writes && same_call(kept[o.step], s); });
+      if (like != others.end() && pure(d, s)) {
+        for (int k = 0; k < s.nout; ++k)
+          instead.emplace(s.arrays[static_cast<size_t>(k)].storage, kept[like->step].arrays[static_cast<size_t>(k)]);
+        continue;
+      }
+      others.push_back(std::move(now));
+    }
+    for (int k = 0; k < s.nout; ++k) ++writes[s.arrays[static_cast<size_t>(k)].storage];
+    kept.push_back(std::move(s));
+  }
+  d.steps = std::move(kept);
+  d.count();
+}
+
 // ---- chains of pointwise calls ------------------------------------------------------------------------------------------
 //
 // Neighbouring pointwise calls of one shape become one call of the kernel "fused", which runs them tile by tile: what only

@@ -38,6 +38,7 @@ struct Draft {
 
 void drop_dead_steps(Draft& d);
 void fold_constants(Draft& d);
+void share_repeated_steps(Draft& d);
 void relu_after_pooling(Draft& d);
 void fuse_relu(Draft& d);
 void fuse_pointwise(Draft& d);

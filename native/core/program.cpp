@@ -116,6 +116,7 @@ Program::Program(const Recorder& recorded, const std::vector<Array>& args, const
   for (auto& [s, u] : d.uses) u.recorded_writers = u.writers;
   drop_dead_steps(d);
   fold_constants(d);
+  share_repeated_steps(d);
   relu_after_pooling(d);
   fuse_relu(d);
   fuse_pointwise(d);

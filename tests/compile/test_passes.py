@@ -182,6 +182,30 @@ def test_unused_values_are_not_computed():
     assert _compiled(fn, torch.rand(4, 4)).kernels == ["exp"]
 
 
+def test_repeated_calls_are_made_once():
+    """Equal calls of equal values have one result; of values that were written in between, two."""
+
+    def fn(x, y):
+        return x.t().contiguous() @ y, (x.t().contiguous() @ y).softmax(1), x.t().contiguous() @ x
+
+    kernels = _compiled(fn, torch.rand(4, 6), torch.rand(4, 5)).kernels
+    assert kernels.count("copy") <= 1 and kernels.count("matmul") == 2
+
+    def written(x):
+        x = x * 1
+        first = x.cumsum(0)
+        x.add_(1)
+        return first, x.cumsum(0), x.cumsum(1), x.cumsum(0).sum()
+
+    assert _compiled(written, torch.rand(4, 6)).kernels.count("cumsum") == 3
+
+
+def test_random_draws_are_not_shared():
+    compiled = torch.compile(lambda x: torch.rand_like(x) - torch.rand_like(x), fullgraph=True)
+    for _ in range(5):
+        assert compiled(torch.ones(100)).count_nonzero() > 90
+
+
 def test_constants_are_computed_once():
     """Masks and the like, made from numbers only, are not made again."""
 
