@@ -341,9 +341,9 @@ void bind_array(nb::module_& m) {
     const Sizes step = sizes(strides);
     for (int i = 0; i < view.ndim; ++i) {
       if (step.v[i] < 0)
-        throw nb::value_error("At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-                              "currently supported. (You can probably work around this by making a copy of your array  with "
-                              "array.copy().) ");
+        throw nb::value_error("At least one stride in the given numpy array is negative, and tensors with negative strides are "
+                              "not currently supported. (You can probably work around this by making a copy of your array  "
+                              "with array.copy().) ");
       if (step.v[i] % size)
         throw nb::value_error("given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
                               "reallocate the memory.");
