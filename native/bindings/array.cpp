@@ -323,6 +323,45 @@ void bind_array(nb::module_& m) {
     a.storage = s;
     return wrapped(std::move(a));
   });
+  // The same of a NumPy array, whose elements have this type. Its strides in bytes: a buffer has others where they do not matter.
+  m.def("from_numpy", [](nb::handle owner, nb::handle strides, int code) {
+    struct Buffer : Py_buffer {
+      explicit Buffer(PyObject* o) {
+        if (PyObject_GetBuffer(o, this, PyBUF_STRIDED_RO)) throw nb::python_error();
+      }
+      ~Buffer() { PyBuffer_Release(this); }
+    } const view(owner.ptr());
+    if (view.ndim > kMaxDims) throw std::runtime_error("tensors have at most 16 dimensions");
+    Array a;
+    a.dtype = static_cast<DType>(code);
+    const auto size = static_cast<Py_ssize_t>(item_size(a.dtype));
+    a.ndim = view.ndim;
+    a.numel = 1;
+    Py_ssize_t reach = size;
+    const Sizes step = sizes(strides);
+    for (int i = 0; i < view.ndim; ++i) {
+      if (step.v[i] < 0)
+        throw nb::value_error("At least one stride in the given numpy array is negative, and tensors with negative strides are "
+                              "not currently supported. (You can probably work around this by making a copy of your array  "
+                              "with array.copy().) ");
+      if (step.v[i] % size)
+        throw nb::value_error("given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
+                              "reallocate the memory.");
+      a.shape[i] = view.shape[i];
+      a.strides[i] = step.v[i] / size;
+      a.numel *= view.shape[i];
+      reach += (view.shape[i] - 1) * step.v[i];
+    }
+    auto* s = new Storage;
+    s->data = view.buf;
+    s->nbytes = a.numel ? static_cast<size_t>(reach) : 0;
+    s->owner = owner.inc_ref().ptr();
+    s->release = release_owner;
+    s->born = recording_id();
+    s->host = true;
+    a.storage = s;
+    return wrapped(std::move(a));
+  });
   m.def("set_dtypes", [](nb::list list) {
     for (int i = 0; i < kNumDTypes; ++i) g_dtypes[i] = nb::object(list[static_cast<size_t>(i)]).release().ptr();
   });

@@ -1,5 +1,6 @@
 // Padding: every output element copies one input element, found per dimension by a table of positions.
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "window.h"
@@ -132,6 +133,23 @@ void pad_backward_run(const Call& c) {
   });
 }
 RL_KERNEL(pad_positions_backward, 1, pad_backward_infer, pad_backward_run)
+
+// pad_table_into(out, mode, size, before): which position of a dimension of `size` each padded one copies.
+enum Filling { kReflect, kReplicate, kCircular };
+
+void pad_table_run(const Call& c) {
+  const int64_t mode = c.inum(0), size = c.inum(1), before = c.inum(2), n = c.out[0]->numel, last = size - 1;
+  const int64_t first = std::max<int64_t>(-before, 0), kept = size - first - std::max<int64_t>(size + before - n, 0);
+  if (mode == kCircular && kept <= 0 && n) throw std::runtime_error("Padding value causes wrapping around more than once.");
+  int64_t* to = c.out[0]->ptr<int64_t>();
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t at = i - before;
+    if (mode == kReflect) to[i] = last - std::abs(last - std::abs(at));
+    else if (mode == kReplicate) to[i] = std::clamp<int64_t>(at, 0, last);
+    else to[i] = ((at - first) % kept + kept) % kept + first;      // what is left after cropping is repeated
+  }
+}
+RL_KERNEL(pad_table, 1, nullptr, pad_table_run)
 
 }  // namespace
 }  // namespace rl

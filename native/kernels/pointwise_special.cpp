@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "pointwise.h"
+#include "special.h"
 
 namespace rl {
 namespace {
@@ -38,6 +39,7 @@ double zeta_of(double x, double q) {
     if (q == std::floor(q)) return std::numeric_limits<double>::infinity();
     if (x != std::floor(x)) return std::numeric_limits<double>::quiet_NaN();
   }
+  if (q == std::numeric_limits<double>::infinity()) return 0;
   double s = std::pow(q, -x), at = q, b = 0;
   int i = 0;
   while (i < 9 || at <= 9.0) {
@@ -64,13 +66,36 @@ double zeta_of(double x, double q) {
   return s;
 }
 
-struct Digamma {
+// Where the forms of special.h are right: the C library's and the ones above take the others.
+struct Positive {
+  static bool usual(float x) { return (x > 0.0f) & (x <= std::numeric_limits<float>::max()); }
+};
+
+struct Digamma : Positive {
+  static float fast(float x) { return positive_digamma(x); }
   template <class T>
   static T op(T x) {
     return static_cast<T>(digamma_of(static_cast<double>(x)));
   }
 };
-RL_UNARY(digamma, to_float, Digamma, RL_FLOAT)
+RL_UNARY_U(digamma, to_float, Digamma, RL_FLOAT)
+
+struct Trigamma {
+  static bool usual(float x) { return x > 0.0f; }
+  static float fast(float x) { return positive_trigamma(x); }
+  template <class T>
+  static T op(T x) {
+    return static_cast<T>(zeta_of(2, static_cast<double>(x)));
+  }
+};
+RL_UNARY_U(trigamma, to_float, Trigamma, RL_FLOAT)
+
+struct Lgamma : Positive {
+  static float fast(float x) { return positive_lgamma(x); }
+  template <class T>
+  static T op(T x) { return std::lgamma(x); }
+};
+RL_UNARY_U(lgamma, to_float, Lgamma, RL_FLOAT)
 
 // polygamma(x; n) = (-1)**(n + 1) n! zeta(n + 1, x)
 struct Polygamma {
@@ -112,6 +137,8 @@ RL_UNARY(i0, to_float, I0, RL_FLOAT)
 
 // The inverse of erf: Giles's approximation, then two steps of Newton's method in double precision.
 struct Erfinv {
+  static bool usual(float) { return true; }
+  static float fast(float x) { return exact_erfinv(x); }
   template <class T>
   static T op(T v) {
     const double x = static_cast<double>(v);
@@ -136,7 +163,7 @@ struct Erfinv {
     return static_cast<T>(y);
   }
 };
-RL_UNARY(erfinv, to_float, Erfinv, RL_FLOAT)
+RL_UNARY_U(erfinv, to_float, Erfinv, RL_FLOAT)
 
 struct Sinc {
   template <class T>

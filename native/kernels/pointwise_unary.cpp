@@ -2,6 +2,7 @@
 #include <type_traits>
 
 #include "pointwise.h"
+#include "special.h"
 #include "trigonometry.h"
 #include "vecmath.h"
 
@@ -66,8 +67,7 @@ RL_FN(asinh, Asinh, to_float, RL_FLOAT, exact_asinh(x))
 RL_FN(acosh, Acosh, to_float, RL_FLOAT, exact_acosh(x))
 RL_FN(atanh, Atanh, to_float, RL_FLOAT, exact_atanh(x))
 RL_FN(erf, Erf, to_float, RL_FLOAT, fast_erf(x))
-RL_FN(erfc, Erfc, to_float, RL_FLOAT, std::erfc(x))
-RL_FN(lgamma, Lgamma, to_float, RL_FLOAT, std::lgamma(x))
+RL_FN(erfc, Erfc, to_float, RL_FLOAT, exact_erfc(x))
 RL_FN(sigmoid, Sigmoid, to_float, RL_FLOAT, fast_sigmoid(x))
 
 // Rounding leaves integers alone.

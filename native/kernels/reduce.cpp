@@ -142,6 +142,15 @@ void sum_form(const S* p, const Form& f, R* out, const Load& load, double scale)
       if constexpr (in_lanes)
         if (f.reduced <= kShortRow)
           return sum_short_rows(p + first * f.reduced, end - first, f.reduced, out + first, finish_lanes);
+      if constexpr (!kHalf<S>)
+        if (f.reduced < kLanes) {
+          for (int64_t r = first; r < end; ++r) {
+            Acc sum = Acc(0);
+            for (const S* at = p + r * f.reduced; at < p + (r + 1) * f.reduced; ++at) sum += load(*at);
+            out[r] = finish(sum);
+          }
+          return;
+        }
       for (int64_t r = first; r < end; ++r) out[r] = finish(block_sum<S, Acc>(p + r * f.reduced, f.reduced, load));
     });
     return;
@@ -217,6 +226,22 @@ void sum_run(const Call& c) {
   });
 }
 RL_KERNEL_ROWS(sum, 1, reduce_shape, sum_run, 0b11)
+
+// count(x bool, mask, keepdim): how many are true
+template <class Acc>
+void count_as(const Array& out, const Array& a, uint64_t mask) {
+  with_form<uint8_t>(a, mask, [&](const uint8_t* p, const Form& f) {
+    sum_form<uint8_t, Acc>(p, f, out.ptr<int64_t>(), [](uint8_t x) { return static_cast<Acc>(x); }, 1.0);
+  });
+}
+
+void count_run(const Call& c) {
+  const Array &out = *c.out[0], &a = *c.in[0];
+  const uint64_t mask = static_cast<uint64_t>(c.inum(0));
+  if (a.numel <= std::numeric_limits<int32_t>::max()) count_as<int32_t>(out, a, mask);
+  else count_as<int64_t>(out, a, mask);
+}
+RL_KERNEL_ANY(count, 1, reduce_shape_index, count_run)
 
 // ---- product, all, any -----------------------------------------------------------------------------------------------
 

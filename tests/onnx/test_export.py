@@ -235,6 +235,13 @@ def test_layers(layer, shape):
     check(layer, *([x, rl.randn(*shape)] if isinstance(layer, nn.Bilinear) else [x]))
 
 
+@pytest.mark.parametrize("opset", [18, 20])
+@pytest.mark.parametrize("mode", ["bilinear", "nearest", "bicubic"])
+def test_grid_sample(mode, opset):
+    sample = Lambda(lambda x, g: F.grid_sample(x, g, mode, "reflection", align_corners=False))
+    check(sample, rl.randn(2, 3, 5, 6), rl.rand(2, 4, 7, 2) * 2.4 - 1.2, opset=opset)
+
+
 def test_embedding():
     """Integer inputs."""
     check(nn.Sequential(nn.Embedding(10, 4), nn.Flatten(), nn.Linear(12, 2)), rl.tensor([[1, 2, 3], [7, 8, 9]]))

@@ -54,12 +54,31 @@ ROWS = [
 
 def sample(mode, padding_mode, align_corners, shapes=((2, 3, 4, 5), (2, 6, 7, 2))):
     call = lambda T, x, g: F(T).grid_sample(x, g * 0.9, mode, padding_mode, align_corners)  # noqa: E731
-    return Row("gather", call, lambda r: (r(*shapes[0]), r(*shapes[1])), f"{mode}-{padding_mode}-{align_corners}-{len(shapes[0])}",
+    op = f"grid_sampler_{len(shapes[0]) - 2}d"
+    return Row(op, call, lambda r: (r(*shapes[0]), r(*shapes[1])), f"{mode}-{padding_mode}-{align_corners}-{list(shapes[1])}",
                second=False, rtol=1e-4, atol=1e-4)  # fmt: skip
 
 
 ROWS += [sample(m, p, a) for m in ("bilinear", "nearest", "bicubic") for p in ("zeros", "border", "reflection") for a in (False, True)]
-ROWS += [sample(m, p, False, ((1, 2, 3, 4, 5), (1, 2, 3, 4, 3))) for m in ("bilinear", "nearest") for p in ("zeros", "border")]
+ROWS += [sample(m, p, a, ((1, 2, 3, 4, 5), (1, 2, 3, 4, 3))) for m in ("bilinear", "nearest") for p in ("zeros", "border", "reflection") for a in (False, True)]
+ROWS += [sample(m, "reflection", True, ((1, 9, 1, 5), (1, 13, 17, 2))) for m in ("bilinear", "nearest", "bicubic")]
+ROWS += [sample("bilinear", "zeros", False, s) for s in (((2, 0, 4, 5), (2, 3, 3, 2)), ((0, 3, 4, 5), (0, 3, 3, 2)), ((2, 3, 4, 5), (2, 0, 3, 2)))]
+ROWS += [sample("bicubic", p, False, ((2, 1, 20, 30), (2, 16, 8, 2))) for p in ("zeros", "reflection")]
+
+
+def odd_places(mode, padding_mode, dims):
+    """Places that are infinite, far away or no numbers."""
+    def call(T, x):
+        inf, nan = float("inf"), float("nan")
+        g = T.tensor([[nan, 0.0], [inf, 0.0], [-inf, 0.25], [1e20, 0.0], [0.0, nan], [-1.0, 1.0], [3.0, -5.0]], dtype=x.dtype)
+        g = T.cat([g, g[:, :1] * 0.5], 1) if dims == 3 else g
+        return F(T).grid_sample(x, g.reshape(1, *([1] * (dims - 1)), 7, dims), mode, padding_mode, align_corners=False)
+    return Row(f"grid_sampler_{dims}d", call, lambda r: r(1, 2, *(3, 4, 5)[-dims:]), f"odd-{mode}-{padding_mode}", grad=False)  # fmt: skip
+
+
+# In a volume PyTorch reflects what is infinite to a place that depends on how it is compiled.
+ROWS += [odd_places(m, p, 2) for m in ("bilinear", "nearest", "bicubic") for p in ("zeros", "border")]
+ROWS += [odd_places(m, p, 3) for m in ("bilinear", "nearest") for p in ("zeros", "border")]
 ROWS += [
     Row("bmm", lambda T, t, a=a, s=s: F(T).affine_grid(t, s, a), lambda r, s=s: r(2, len(s) - 2, len(s) - 1), f"affine-{len(s)}-{a}")
     for a in (False, True) for s in ((2, 3, 4, 5), (2, 3, 1, 4, 5))
@@ -76,9 +95,13 @@ ERRORS = [
         {"size": 3, "align_corners": True}, {"size": 0}, {"scale_factor": 2, "antialias": True}, {"size": 7, "mode": "linear"},
         {"size": 3, "recompute_scale_factor": True}])],
     error("upsample_nearest2d", "rank", lambda f, x: f.interpolate(x[0, 0], 4)),
-    *[error("gather", f"grid-{i}", lambda f, x, s=s, kw=kw: f.grid_sample(x, x.new_zeros(s), align_corners=False, **kw))
+    *[error("grid_sampler_2d", f"grid-{i}", lambda f, x, s=s, kw=kw: f.grid_sample(x, x.new_zeros(s), align_corners=False, **kw))
       for i, (s, kw) in enumerate([((1, 6, 7, 2), {}), ((2, 6, 7, 1), {}), ((2, 6, 7, 2), {"mode": "foo"}),
-                                   ((2, 6, 7, 2), {"padding_mode": "foo"})])],
+                                   ((2, 6, 7, 2), {"padding_mode": "foo"}), ((2, 7, 2), {})])],
+    error("grid_sampler_2d", "empty", lambda f, x: f.grid_sample(x[:, :, :0], x.new_zeros(2, 6, 7, 2), align_corners=False)),
+    error("grid_sampler_3d", "rank", lambda f, x: f.grid_sample(x[0], x.new_zeros(2, 7, 1), align_corners=False)),
+    error("grid_sampler_3d", "bicubic", lambda f, x: f.grid_sample(x[None, :, :, :, :, 0].reshape(1, 2, 3, 4, 1), x.new_zeros(1, 6, 7, 2, 3), "bicubic", align_corners=False)),
+    error("grid_sampler_2d", "long", lambda f, x: f.grid_sample(x.long(), x.new_zeros(2, 6, 7, 2).long(), align_corners=False)),
     *[error("bmm", f"affine-{i}", lambda f, x, s=s, size=size: f.affine_grid(x.new_zeros(s), size, False))
       for i, (s, size) in enumerate([((2, 2, 3), (2, 3, 4)), ((2, 2, 2), (2, 3, 4, 5)), ((2, 2, 3), (2, 3, 4, 0))])],
     error("pixel_shuffle", "channels", lambda f, x: f.pixel_shuffle(x, 2)),

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 import rushlight
 
@@ -113,6 +114,32 @@ def test_float64(name):
         np.testing.assert_allclose(
             getattr(rushlight, name)(rushlight.from_numpy(x.copy())).numpy(), reference(x), rtol=1e-15, atol=5e-324
         )
+
+
+NEAR = np.concatenate([np.linspace(v - 1e-3, v + 1e-3, 20_001) for v in (1, 2, 3, 1.4616321)]).astype(np.float32)
+GAMMA = np.concatenate([every_exponent(1e-45, 1e30), np.linspace(0, 20, 200_001, dtype=np.float32)[1:], NEAR])
+TORCH = {
+    "erfc": (torch.erfc, np.concatenate([BOTH, np.linspace(-6, 11, 400_001, dtype=np.float32)])),
+    "erfinv": (torch.erfinv, np.concatenate([UNIT, 1 - every_exponent(6e-8, 0.1)])),
+    "lgamma": (torch.lgamma, GAMMA),
+    "digamma": (torch.digamma, GAMMA),
+    "trigamma": (lambda x: torch.polygamma(1, x), GAMMA),
+}
+
+
+@pytest.mark.parametrize("name", TORCH)
+def test_special(name):
+    """At most 2 ulp; digamma's absolute error near its root is that of a number around 1."""
+    reference, x = TORCH[name]
+    exact = reference(torch.from_numpy(x.astype(np.float64))).numpy()
+    function = getattr(rushlight, name, lambda t: rushlight.polygamma(1, t))
+    got = function(rushlight.from_numpy(x.copy())).numpy()
+    error = ulps(got, exact)
+    close = np.abs(got - exact) < 6e-8 if name == "digamma" else np.zeros(len(x), bool)
+    worst = int(np.nanargmax(np.where(close, 0, np.where(np.isnan(error), math.inf, error))))
+    assert error[worst] <= 2 or close[worst], f"{name}({x[worst]!r}) = {got[worst]!r} instead of {exact[worst]!r}"
+    for n in (1, 3, 16, 17):
+        np.testing.assert_array_equal(function(rushlight.from_numpy(x[-n:].copy())).numpy(), got[-n:])
 
 
 @pytest.mark.parametrize("name", ["atan2", "hypot"])

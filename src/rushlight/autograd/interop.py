@@ -30,18 +30,7 @@ def array_from_numpy(x):
             "are: float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, "
             "uint8, and bool."
         )
-    size = x.dtype.itemsize
-    if any(s < 0 for s in x.strides):
-        raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-            "currently supported. (You can probably work around this by making a copy of your array  with array.copy().) "
-        )
-    if any(s % size for s in x.strides):
-        raise ValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy array to "
-                         "reallocate the memory.")  # fmt: skip
-    strides = [s // size for s in x.strides]
-    reach = sum((n - 1) * s for n, s in zip(x.shape, strides, strict=True)) + 1 if x.size else 0
-    return _native.from_memory(x.__array_interface__["data"][0], x.shape, strides, d.code, x, reach * size)
+    return _native.from_numpy(x, x.strides, d.code)
 
 
 def from_numpy(ndarray):

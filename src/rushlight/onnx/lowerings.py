@@ -177,6 +177,15 @@ def _pad_by_position(g, out, x, *, tables, sizes):
 lower("circular_pad", *(f"{kind}_pad{n}d" for kind in ("reflection", "replication") for n in (1, 2, 3)))(_pad_by_position)
 
 
+@lower("grid_sampler_2d", "grid_sampler_3d")
+def _grid_sample(g, out, x, grid, *, how):
+    mode, padding_mode, align_corners = how
+    if x.ndim != 4 and g.opset < 20:
+        raise g.error("sampling volumes takes opset 20")
+    mode = {"bilinear": "linear", "bicubic": "cubic"}.get(mode, mode) if g.opset >= 20 else mode
+    return g.node("GridSample", x, grid, mode=mode, padding_mode=padding_mode, align_corners=int(align_corners))
+
+
 @lower("pixel_shuffle")
 def _pixel_shuffle(g, out, x, *, r):
     return _batched(g, out, x, 2, lambda x: g.node("DepthToSpace", x, blocksize=r, mode="CRD"))

@@ -12,7 +12,7 @@ from .._kernels import K
 from ..autograd.autocast import full_precision, lower_precision
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
-from ._declare import method
+from ._declare import contig, method
 from .matmul import _bmm, matmul
 from .norms import vector_norm_of
 from .pointwise import _where, isclose, sqrt
@@ -252,6 +252,14 @@ def kron(input: Tensor, other: Tensor) -> Tensor:
     return (left * right).reshape(shape)
 
 
+@op(grad_name="LinalgCrossBackward0")
+def _cross(a, b, /, *, dim):
+    return K.cross(contig(a), contig(b), dim)
+
+
+_cross.vjp(a=lambda g, b, dim: _cross(b, g, dim=dim), b=lambda g, a, dim: _cross(g, a, dim=dim))
+
+
 @method(out=True)
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """The vector product along a dimension of size 3 (without `dim`, the first such, with a warning)."""
@@ -273,10 +281,13 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
         raise RuntimeError(
             f"linalg.cross: inputs dimension {dim} must have length 3. Got {input._a.shape[d]} and {other._a.shape[d]}"
         )
-    shape = broadcast_shapes(input._a.shape, other._a.shape)
-    a, b = input.expand(shape), other.expand(shape)
-    turn = lambda x, k: x.roll(k, d)  # noqa: E731
-    return turn(a, -1) * turn(b, -2) - turn(a, -2) * turn(b, -1)
+    shape = input._a.shape
+    if shape != other._a.shape:
+        shape = tuple(broadcast_shapes(shape, other._a.shape))
+    if input._a.dtype is not other._a.dtype:
+        raise RuntimeError(f"expected scalar type {input._a.dtype.scalar_name} but found {other._a.dtype.scalar_name}")
+    a, b = (x if x._a.shape == shape else x.expand(shape) for x in (input, other))
+    return _cross(a, b, dim=d)
 
 
 def chain_matmul(*matrices) -> Tensor:

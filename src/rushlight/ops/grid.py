@@ -6,9 +6,14 @@ import itertools
 import math
 import warnings
 
+from .. import _native
 from .._dtypes import int64
+from .._kernels import K
 from ..autograd.autocast import full_precision
+from ..autograd.backward import grad
+from ..autograd.op import op
 from ..autograd.tensor import Tensor
+from ._declare import contig
 from .creation import linspace, ones, zeros
 from .matmul import matmul
 from .pointwise import where
@@ -21,6 +26,9 @@ _DEFAULT = (
     "Default grid_sample and affine_grid behavior has changed to align_corners=False since 1.3.0. Please specify "
     "align_corners=True if the old behavior is desired. See the documentation of grid_sample for details."
 )
+
+
+# -- as expressions ------------------------------------------------------------------------------------------------------------
 
 
 def _to_pixels(x, size, align_corners):
@@ -55,7 +63,7 @@ def _pick(input, places, sizes):
     for p, size in zip(places, sizes, strict=True):
         ok = (p >= 0) & (p <= size - 1)
         valid = ok if valid is None else valid & ok
-        p = p.clamp(0, size - 1).to(int64)
+        p = where(ok, p, 0.0).to(int64)
         flat = p if flat is None else flat * size + p
     values = gather(input.reshape(n, c, -1), 2, flat.reshape(n, 1, -1).expand(-1, c, -1)).reshape(n, c, *flat.shape[1:])
     return where(valid.unsqueeze(1), values, 0.0)
@@ -97,6 +105,64 @@ def _bicubic(input, positions, sizes, padding_mode, align_corners):
     return total
 
 
+def _expression(input, grid, mode, padding_mode, align_corners):
+    sizes = input._a.shape[2:]
+    positions = [_to_pixels(p, size, align_corners) for p, size in zip(reversed(grid.unbind(-1)), sizes, strict=True)]
+    if mode == "bicubic":
+        return _bicubic(input, positions, sizes, padding_mode, align_corners)
+    positions = [_inside(p, size, padding_mode, align_corners) for p, size in zip(positions, sizes, strict=True)]
+    if mode == "nearest":
+        return _pick(input, [p.detach().round() for p in positions], sizes)
+    return _bilinear(input, positions, sizes)
+
+
+# -- the same in one kernel ----------------------------------------------------------------------------------------------------
+#
+# While a graph of the gradient is recorded, the rule differentiates the expressions above instead.
+
+_MODES, _PADDINGS = ("bilinear", "nearest", "bicubic"), ("zeros", "border", "reflection")
+
+
+def _differentiate(g, inputs, how, needs):
+    """The gradients of the expressions, as expressions."""
+    x, grid = (t.view(t.shape) if need else t for t, need in zip(inputs, needs, strict=True))
+    wanted = [t for t, need in zip((x, grid), needs, strict=True) if need]
+    out = _expression(x, grid, *how)
+    found = (None,) * len(wanted) if not out.requires_grad else grad(out, wanted, g, create_graph=True, allow_unused=True)
+    found = iter(t.new_zeros(t.shape) if f is None else f for t, f in zip(wanted, found, strict=True))
+    return tuple(next(found) if need else None for need in needs)
+
+
+def _make(dims):
+    def numbers(how):
+        mode, padding_mode, align_corners = how
+        return _MODES.index(mode), _PADDINGS.index(padding_mode), align_corners
+
+    @op(name=f"grid_sampler_{dims}d", grad_name=f"GridSampler{dims}DBackward0")
+    def sample(x, grid, /, *, how):
+        return K.grid_sample(contig(x), contig(grid), *numbers(how))
+
+    @op(name=f"grid_sampler_{dims}d_input_backward", differentiable=False)
+    def input_backward(g, x, grid, /, *, how):
+        return K.grid_sample_input_backward(contig(g), contig(x), contig(grid), *numbers(how))
+
+    @op(name=f"grid_sampler_{dims}d_grid_backward", differentiable=False)
+    def grid_backward(g, x, grid, /, *, how):
+        return K.grid_sample_grid_backward(contig(g), contig(x), contig(grid), *numbers(how))
+
+    @sample.vjp
+    def _(g, x, grid, *, how, needs):
+        if _native.is_grad_enabled():
+            return _differentiate(g, (x, grid), how, needs)
+        return (input_backward(g, x, grid, how=how) if needs[0] else None,
+                grid_backward(g, x, grid, how=how) if needs[1] else None)  # fmt: skip
+
+    return sample
+
+
+_SAMPLERS = {4: _make(2), 5: _make(3)}
+
+
 @full_precision
 def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros",
                 align_corners: bool | None = None) -> Tensor:  # fmt: skip
@@ -105,11 +171,11 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     Shape: input (N, C, H, W), grid (N, Ho, Wo, 2) with x before y; or (N, C, D, H, W) and (N, Do, Ho, Wo, 3).
     Args: `mode`: "bilinear", "nearest" or (4-D) "bicubic"; `padding_mode` outside: "zeros", "border" or "reflection".
     """
-    if mode not in ("bilinear", "nearest", "bicubic"):
+    if mode not in _MODES:
         raise ValueError(
             f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'"
         )
-    if padding_mode not in ("zeros", "border", "reflection"):
+    if padding_mode not in _PADDINGS:
         raise ValueError("nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: "
                          f"'{padding_mode}'")  # fmt: skip
     if align_corners is None:
@@ -122,18 +188,18 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
             f"grid_sampler(): expected grid to have size {input.ndim - 2} in last dimension, but got grid with sizes "
             f"{list(grid.shape)}"
         )
+    for d in range(2, input.ndim):
+        if input.size(d) == 0:
+            raise RuntimeError("grid_sampler(): expected input to have non-empty spatial dimensions, but input has sizes "
+                               f"{list(input.shape)} with dimension {d} being empty")  # fmt: skip
+    if input.ndim not in _SAMPLERS or grid.ndim != input.ndim:
+        dims = 4 if input.ndim == 4 else 5
+        raise RuntimeError(f"grid_sampler(): expected {dims}D input and grid with same number of dimensions, {shapes}")
     if input.dtype is not grid.dtype:
         raise RuntimeError(f"expected scalar type {input._a.dtype.scalar_name} but found {grid._a.dtype.scalar_name}")
     if mode == "bicubic" and input.ndim != 4:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
-    sizes, align_corners = input._a.shape[2:], bool(align_corners)
-    positions = [_to_pixels(p, size, align_corners) for p, size in zip(reversed(grid.unbind(-1)), sizes, strict=True)]
-    if mode == "bicubic":
-        return _bicubic(input, positions, sizes, padding_mode, align_corners)
-    positions = [_inside(p, size, padding_mode, align_corners) for p, size in zip(positions, sizes, strict=True)]
-    if mode == "nearest":
-        return _pick(input, [p.detach().round() for p in positions], sizes)
-    return _bilinear(input, positions, sizes)
+    return _SAMPLERS[input.ndim](input, grid, how=(mode, padding_mode, bool(align_corners)))
 
 
 def affine_grid(theta: Tensor, size, align_corners: bool | None = None) -> Tensor:

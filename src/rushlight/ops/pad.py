@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from .. import _native
+from .. import _dtypes, _native
 from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 from ._declare import contig
-from .creation import arange
 
 __all__ = ["pad"]
 
@@ -63,16 +62,13 @@ _OPS = {
 _CIRCULAR = _position_op("circular_pad", "CopySlices")
 
 
+_FILLINGS = ("reflect", "replicate", "circular")
+
+
 def _positions(mode, size, before, after):
-    if mode == "circular":  # what is left after cropping is repeated
-        start = max(-before, 0)
-        kept = size - start - max(-after, 0)
-        return arange(-max(before, 0), kept + max(after, 0)) % kept + start
-    out = arange(-before, size + after)
-    if mode == "replicate":
-        return out.clamp(0, size - 1)
-    last = size - 1
-    return last - (last - out.abs()).abs()
+    out = _native.empty((max(size + before + after, 0),), _dtypes.int64.code)
+    K.pad_table_into(out, _FILLINGS.index(mode), size, before)
+    return _native.wrap(out)
 
 
 def _check(mode, input, pads, sizes):
@@ -118,7 +114,7 @@ def pad(input: Tensor, pad, mode: str = "constant", value: float | None = None) 
         return _constant_pad_nd(input, pads=full, value=0.0 if value is None else value)
     if value is not None and value != 0:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
-    if mode not in ("reflect", "replicate", "circular"):
+    if mode not in _FILLINGS:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     if n not in (1, 2, 3) or input.ndim not in (n + 1, n + 2):
         raise NotImplementedError(f"Padding size {len(pad)} is not supported for {input.ndim}D input tensor.")

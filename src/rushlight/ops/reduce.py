@@ -50,6 +50,8 @@ def _float_or(input, dtype):
 @op
 def _sum(x, /, *, dim, keepdim, dtype):
     if dtype is not None and x.dtype is not dtype:
+        if x.dtype is _dtypes.bool_ and dtype is _dtypes.int64:
+            return K.count(x, check.mask_of(dim, x.ndim), keepdim)
         x = _cast(x, dtype)
     return K.sum(x, check.mask_of(dim, x.ndim), keepdim)
 
@@ -193,7 +195,7 @@ any = _logic("any", "Whether an element is non-zero; over the given dimension(s)
 @numpy_names
 def count_nonzero(input: Tensor, dim=None) -> Tensor:
     """How many elements are not zero."""
-    return sum(input != 0, dim)
+    return sum(input if input._a.dtype is _dtypes.bool_ else input != 0, dim)
 
 
 # -- logsumexp -------------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ __all__ = [
 
 @op
 def _polygamma(x, /, *, n):
-    return K.polygamma(x, float(n))
+    return K.trigamma(x) if n == 1 else K.polygamma(x, float(n))
 
 
 _polygamma.vjp(x=lambda g, x, n: g * _polygamma(x, n=n + 1))
