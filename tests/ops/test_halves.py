@@ -202,8 +202,12 @@ def test_slices(dtype, shape, name):
         assert ((bits(rl, a) == bits(rl, b)) | (np.isnan(a.float().numpy()) & np.isnan(b.float().numpy()))).all()
 
 
+# Images, heads, queries, keys, and the widths of keys and of values.
+ATTENTION = [(2, 2, 5, 7, 8, 8), (1, 1, 300, 290, 16, 24), (9, 1, 33, 1, 3, 5), (2, 3, 64, 64, 32, 32), (1, 2, 0, 4, 8, 8)]
+
+
 @pytest.mark.parametrize("dtype", HALFS)
-@pytest.mark.parametrize("sizes", [(2, 2, 5, 7, 8, 8), (1, 1, 300, 290, 16, 24), (9, 1, 33, 1, 3, 5), (2, 3, 64, 64, 32, 32), (1, 2, 0, 4, 8, 8)])
+@pytest.mark.parametrize("sizes", ATTENTION)
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("turned", [False, True])
 def test_attention(dtype, sizes, causal, turned):
