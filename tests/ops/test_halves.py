@@ -232,3 +232,33 @@ def test_attention(dtype, sizes, causal, turned):
             rounded = _native.empty(a.shape, a.dtype.code)
             K.copy_into(rounded, b)
             np.testing.assert_array_equal(from_array(a), from_array(rounded))
+
+
+# Images, channels, channels of the result, height, width, taps, stride, padding: those that go through Winograd's domain and others.
+CONVOLUTIONS = [
+    (8, 16, 32, 17, 19, 3, 1, 1), (8, 33, 17, 32, 32, 3, 1, 1), (2, 64, 48, 70, 66, 3, 1, 0), (9, 40, 80, 4, 4, 3, 1, 1),
+    (4, 96, 130, 8, 8, 3, 1, 1), (8, 32, 32, 20, 18, 5, 1, 2), (8, 32, 64, 16, 22, 3, 2, 1), (8, 32, 64, 17, 15, 3, 2, 0),
+    (3, 3, 8, 9, 11, 3, 1, 1), (2, 24, 40, 6, 7, 1, 1, 0), (5, 7, 6, 4, 4, 4, 1, 0), (0, 4, 4, 8, 8, 3, 1, 1),
+]
+
+
+@pytest.mark.parametrize("dtype", HALFS)
+@pytest.mark.parametrize("sizes", CONVOLUTIONS)
+def test_convolutions(dtype, sizes):
+    """A convolution of halves and its gradients have the bits of those in float32, rounded once."""
+    half, r = getattr(rl, dtype), np.random.default_rng(5)
+    n, c, o, height, width, taps, stride, pad = sizes
+
+    def draw(*shape):
+        return rl.from_numpy((r.standard_normal(shape) / 4).astype(np.float32)).to(half)
+
+    narrow = [draw(n, c, height, width), draw(o, c, taps, taps), draw(o)]
+    full = [t.float() for t in narrow]
+    results = []
+    for values in (narrow, full):
+        x, w, b = (v.requires_grad_() for v in values)
+        y = F.conv2d(x, w, b, stride=stride, padding=pad)
+        g = rl.from_numpy(np.random.default_rng(6).standard_normal(y.shape).astype(np.float32)).to(half).to(y.dtype)
+        results.append([y.detach(), *rl.autograd.grad(y, [x, w, b], g)])
+    for a, b in zip(*results, strict=True):
+        assert a.dtype is half and (bits(rl, a) == bits(rl, b.to(half))).all()
