@@ -13,13 +13,15 @@ class FloatCopy {
   // Of an operand that is read, or null.
   explicit FloatCopy(const Array* a) : a_(a), copy_(a ? a->numel : 0) {
     if (!a) return;
-    pieces([&](int64_t at, int64_t n) { convert(DType::f32, copy_ + at, a_->dtype, static_cast<const uint16_t*>(a_->data()) + at, n); });
+    const auto* from = static_cast<const uint16_t*>(a->data());
+    pieces([&](int64_t at, int64_t n) { convert(DType::f32, copy_ + at, a_->dtype, from + at, n); });
   }
   // Of a result, which write() rounds.
   explicit FloatCopy(const Array& a) : a_(&a), copy_(a.numel) {}
   float* data() const { return a_ ? copy_.p : nullptr; }
   void write() const {
-    pieces([&](int64_t at, int64_t n) { convert(a_->dtype, static_cast<uint16_t*>(a_->data()) + at, DType::f32, copy_ + at, n); });
+    auto* to = static_cast<uint16_t*>(a_->data());
+    pieces([&](int64_t at, int64_t n) { convert(a_->dtype, to + at, DType::f32, copy_ + at, n); });
   }
 
  private:

@@ -80,7 +80,7 @@ class Generator {
     }
   }
 
-  // Whether the 53 last bits of each of the next n pairs of words are below the threshold, a number of 53 bits or 2^53: to(i, hit).
+  // Whether the 53 last bits of each of the next n pairs of words are below the threshold, at most 2^53: to(i, hit).
   // The second word counts, and is worked out, only where the first one's bits are the threshold's.
   template <class F>
   void pairs_below(uint64_t threshold, int64_t n, const F& to) {

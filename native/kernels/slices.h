@@ -1,5 +1,5 @@
-// Kernels that are independent along the first dimension (images, rows) take half types slice by slice: some operands have as many
-// rows, and float32 copies of a slice of them stay in the cache, where whole copies would go through memory.
+// Kernels that are independent along the first dimension (images, rows) take half types slice by slice: some operands have as
+// many rows, and float32 copies of a slice of them stay in the cache, where whole copies would go through memory.
 //
 // Slices are jobs of one parallel region, in which the kernel's own are serial; few large ones come one after the other, and are
 // each done by all threads. The kernel makes of a slice what it makes of the whole, so that every bit is the same.
