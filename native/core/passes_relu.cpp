@@ -168,7 +168,7 @@ void fuse_relu(Draft& d) {
     Step& norm = d.steps[i];
     const bool batch_norm = is(norm, "batch_norm") && norm.numbers.size() == 1;
     // A float16 may be zero where the number that it was rounded from is not, so relu has to see it.
-    if (batch_norm && norm.arrays[0].dtype == DType::f16) continue;
+    if (norm.arrays[0].dtype == DType::f16) continue;
     if (!batch_norm && !(is(norm, "linear") && norm.numbers.empty()) && !plain_convolution(norm)) continue;
     const size_t at = relu_after(d, i);
     if (at == 0) continue;

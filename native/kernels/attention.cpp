@@ -33,6 +33,41 @@ Matrix<T> slice(const Array& a, int64_t batch) {
 template <class T>
 Matrix<T> transposed(const Matrix<T>& m) { return {m.p, m.cs, m.rs}; }
 
+// Rows [first, first + rows) of one batch as the type that is computed in: where they are, or half types in a copy that stays in
+// the cache.
+template <class S, class T = Compute<S>>
+class Rows {
+ public:
+  Rows(const Array& a, int64_t batch, int64_t first, int64_t rows, int64_t width)
+      : at_(slice<S>(a, batch)), rows_(rows), width_(width), copy_(kHalf<S> ? rows * width : 0) {
+    at_.p += first * at_.rs;
+  }
+  Matrix<T> matrix() const {
+    if constexpr (kHalf<S>) return {copy_.p, width_, 1};
+    else return at_;
+  }
+  T* data() const { return const_cast<T*>(matrix().p); }
+  int64_t pitch() const { return matrix().rs; }
+  const Rows& read() const {
+    if constexpr (kHalf<S>)
+      for (int64_t i = 0; i < rows_; ++i) {
+        const S* s = at_.p + i * at_.rs;
+        if (at_.cs == 1) widen(s, width_, copy_ + i * width_);
+        else for (int64_t e = 0; e < width_; ++e) widen(s + e * at_.cs, 1, copy_ + i * width_ + e);
+      }
+    return *this;
+  }
+  void write() const {                        // rows of a result are contiguous
+    if constexpr (kHalf<S>)
+      for (int64_t i = 0; i < rows_; ++i) narrow(copy_ + i * width_, width_, const_cast<S*>(at_.p) + i * at_.rs);
+  }
+
+ private:
+  Matrix<S> at_;
+  int64_t rows_, width_;
+  Scratch<T> copy_;
+};
+
 struct Sizes {
   int64_t batches = 1, L, S, E, Ev;
   bool causal;
@@ -197,13 +232,13 @@ struct ForwardJob {
   ForwardJob(const Sizes& sizes, const Matrix<T>& k, const Matrix<T>& v, const Array* m, int64_t batch, int64_t seen)
       : z(sizes), keys(transposed(k), z.E, seen), values(v, seen, z.Ev), mask(m, batch), block(kMR * kKeys), sums(kMR * z.Ev) {}
 
-  // Queries i..i+rows.
-  void run(const Matrix<T>& q, int64_t i, int rows, T* out, int64_t ldo, T* lse) {
+  // Queries i..i+rows; row 0 of q is query `first`.
+  void run(const Matrix<T>& q, int64_t first, int64_t i, int rows, T* out, int64_t ldo, T* lse) {
     alignas(64) T maximum[kLanes], total[kLanes] = {}, before[kLanes];
     int64_t some[kMR];
     std::fill(maximum, maximum + kLanes, -std::numeric_limits<T>::infinity());
     Scratch<T> packed(kMR * z.E);
-    q.pack_a(packed, i, rows, 0, z.E);
+    q.pack_a(packed, i - first, rows, 0, z.E);
     const int64_t end = z.seen(i + rows);
     for (int64_t j0 = 0; j0 < end; j0 += kKeys) {
       const int64_t n = std::min(kKeys, end - j0);
@@ -228,7 +263,7 @@ struct ForwardJob {
   }
 };
 
-template <class T>
+template <class S, class T = Compute<S>>
 void attention_forward(const Call& c) {
   const Array &q = *c.in[0], &k = *c.in[1], &v = *c.in[2];
   const Sizes z(c, q, k, v, c.in[3], c.in[4]);
@@ -237,11 +272,14 @@ void attention_forward(const Call& c) {
   parallel_for(z.batches * chunks, [&](int64_t job) {
     const int64_t b = job / chunks, part = job % chunks;
     const int64_t t0 = all.count * part / chunks, t1 = all.count * (part + 1) / chunks;
-    ForwardJob<T> work(z, slice<T>(k, b), slice<T>(v, b), z.mask, b, z.seen(all.at(t1)));
-    const Matrix<T> out = slice<T>(*c.out[0], b);
+    const int64_t seen = z.seen(all.at(t1)), first = all.at(t0), rows = all.at(t1) - first;
+    ForwardJob<T> work(z, Rows<S>(k, b, 0, seen, z.E).read().matrix(), Rows<S>(v, b, 0, seen, z.Ev).read().matrix(), z.mask, b, seen);
+    const Rows<S> queries(q, b, first, rows, z.E), out(*c.out[0], b, first, rows, z.Ev);
+    queries.read();
     for (int64_t t = t0; t < t1; ++t)
-      work.run(slice<T>(q, b), all.at(t), all.height(t), const_cast<T*>(out.p) + all.at(t) * out.rs, out.rs,
+      work.run(queries.matrix(), first, all.at(t), all.height(t), out.data() + (all.at(t) - first) * out.pitch(), out.pitch(),
                c.out[1]->ptr<T>() + b * z.L + all.at(t));
+    out.write();
   });
 }
 
@@ -255,7 +293,7 @@ void attention_backward_infer(const Call& c, Meta* m) {
   }
 }
 
-// Queries of some tiles and all keys of one batch.
+// Queries of some tiles and all keys of one batch. Rows of q, g and out are those queries'.
 template <class T>
 struct BackwardJob {
   const Sizes& z;
@@ -266,16 +304,14 @@ struct BackwardJob {
   const T* lse;
   Scratch<T> dot, p, ds;
 
-  static Matrix<T> from(const Matrix<T>& m, int64_t i) { return {m.p + i * m.rs, m.rs, m.cs}; }
-
   BackwardJob(const Sizes& sizes, int64_t first, int64_t end, const Matrix<T>& q, const Matrix<T>& k, const Matrix<T>& v,
               const Matrix<T>& g, const Matrix<T>& out, const Array* m, int64_t batch, const T* kept)
-      : z(sizes), i0(first), rows(end - first), q_tiles(from(q, i0), rows, z.E), g_tiles(from(g, i0), rows, z.Ev),
-        q_panels(from(q, i0), rows, z.E), g_panels(from(g, i0), rows, z.Ev), k_panels(k, z.S, z.E),
+      : z(sizes), i0(first), rows(end - first), q_tiles(q, rows, z.E), g_tiles(g, rows, z.Ev),
+        q_panels(q, rows, z.E), g_panels(g, rows, z.Ev), k_panels(k, z.S, z.E),
         k_columns(transposed(k), z.E, z.S), v_columns(transposed(v), z.Ev, z.S), mask(m, batch), lse(kept + first), dot(rows),
         p(kQueryTiles * kMR * kKeysBack), ds(kQueryTiles * kMR * kKeysBack) {
     for (int64_t i = 0; i < rows; ++i) {
-      const T *a = g.p + (i0 + i) * g.rs, *b = out.p + (i0 + i) * out.rs;
+      const T *a = g.p + i * g.rs, *b = out.p + i * out.rs;
       dot[i] = lane_sum<T>(z.Ev, [&](int64_t e) { return a[e * g.cs] * b[e]; });
     }
   }
@@ -324,7 +360,7 @@ struct BackwardJob {
   }
 };
 
-template <class T>
+template <class S, class T = Compute<S>>
 void attention_backward(const Call& c) {
   const Array &g = *c.in[0], &q = *c.in[1], &k = *c.in[2], &v = *c.in[3], &out = *c.in[6];
   const Sizes z(c, q, k, v, c.in[4], c.in[5]);
@@ -336,21 +372,30 @@ void attention_backward(const Call& c) {
   parallel_for(z.batches * parts, [&](int64_t job) {
     const int64_t b = job / parts, part = job % parts;
     const int64_t first = all.at(all.count * part / parts), end = all.at(all.count * (part + 1) / parts);
-    const Matrix<T> dq = slice<T>(*c.out[0], b), dk = slice<T>(*c.out[1], b), dv = slice<T>(*c.out[2], b);
-    BackwardJob<T> work(z, first, end, slice<T>(q, b), slice<T>(k, b), slice<T>(v, b), slice<T>(g, b), slice<T>(out, b), z.mask, b,
-                        c.in[7]->ptr<T>() + b * z.L);
-    T *own = partial + job * each, *rows = const_cast<T*>(dq.p) + first * dq.rs;
-    if (parts > 1) work.run(rows, dq.rs, own, z.E, own + z.S * z.E, z.Ev);
-    else work.run(rows, dq.rs, const_cast<T*>(dk.p), dk.rs, const_cast<T*>(dv.p), dv.rs);
+    const int64_t rows = end - first;
+    BackwardJob<T> work(z, first, end, Rows<S>(q, b, first, rows, z.E).read().matrix(), Rows<S>(k, b, 0, z.S, z.E).read().matrix(),
+                        Rows<S>(v, b, 0, z.S, z.Ev).read().matrix(), Rows<S>(g, b, first, rows, z.Ev).read().matrix(),
+                        Rows<S>(out, b, first, rows, z.Ev).read().matrix(), z.mask, b, c.in[7]->ptr<T>() + b * z.L);
+    const Rows<S> dq(*c.out[0], b, first, rows, z.E);
+    if (parts > 1) {
+      T* own = partial + job * each;
+      work.run(dq.data(), dq.pitch(), own, z.E, own + z.S * z.E, z.Ev);
+    } else {
+      const Rows<S> dk(*c.out[1], b, 0, z.S, z.E), dv(*c.out[2], b, 0, z.S, z.Ev);
+      work.run(dq.data(), dq.pitch(), dk.data(), dk.pitch(), dv.data(), dv.pitch());
+      dk.write();
+      dv.write();
+    }
+    dq.write();
   });
   if (parts == 1) return;
   auto add = [&](const Array& a, int64_t b, int64_t width, int64_t offset) {
-    const Matrix<T> m = slice<T>(a, b);
+    const Matrix<S> m = slice<S>(a, b);
     for (int64_t j = 0; j < z.S; ++j)
       for (int64_t e = 0; e < width; ++e) {
         T sum = 0;
         for (int64_t part = 0; part < parts; ++part) sum += partial[(b * parts + part) * each + offset + j * width + e];
-        const_cast<T*>(m.p)[j * m.rs + e] = sum;
+        const_cast<S*>(m.p)[j * m.rs + e] = narrowed_to<S>(sum);
       }
   };
   for (int64_t b = 0; b < z.batches; ++b) {
@@ -360,13 +405,13 @@ void attention_backward(const Call& c) {
 }
 
 void attention_run(const Call& c) {
-  floating(c.in[0]->dtype, "flash_attention", [&](auto z) { attention_forward<decltype(z)>(c); });
+  floating_or_half(c.in[0]->dtype, "flash_attention", [&](auto z) { attention_forward<decltype(z)>(c); });
 }
 void attention_backward_run(const Call& c) {
-  floating(c.in[1]->dtype, "flash_attention_backward", [&](auto z) { attention_backward<decltype(z)>(c); });
+  floating_or_half(c.in[1]->dtype, "flash_attention_backward", [&](auto z) { attention_backward<decltype(z)>(c); });
 }
-RL_KERNEL(attention, 2, attention_infer, attention_run)
-RL_KERNEL(attention_backward, 3, attention_backward_infer, attention_backward_run)
+RL_KERNEL_ROWS(attention, 2, attention_infer, attention_run, 0b11101)
+RL_KERNEL_ROWS(attention_backward, 3, attention_backward_infer, attention_backward_run, 0b1001111111)
 
 }  // namespace
 }  // namespace rl

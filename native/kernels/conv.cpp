@@ -10,6 +10,7 @@
 #include "conv_images.h"
 #include "conv_lanes.h"
 #include "conv_whole.h"
+#include "float_copy.h"
 #include "winograd_conv.h"
 
 namespace rl {
@@ -195,15 +196,21 @@ void pack_phase(const Products<T>& p, const Phase<T>& f, const T* w, int64_t gro
 // ---- forward --------------------------------------------------------------------------------------------------
 
 template <class Y, class X>
-bool winograd_forward(const ConvGeometry& q, const float* x, const float* w, const float* b, float* y) {
+bool winograd_forward(const ConvGeometry& q, AnyFloats x, AnyFloats w, const float* b, AnyFloats y) {
   using D = Winograd<Y, X>;
   if (!q.fits<Y, X>()) return false;
-  WinogradConv<Y, X> p(q.N, q.C, q.O, x, q.in[1], q.in[2], q.pad[1], q.pad[2], q.out[1], q.out[2]);
+  WinogradConv<Y, X> p(q.N, q.C, q.O, x, w, y, q.in[1], q.in[2], q.pad[1], q.pad[2], q.out[1], q.out[2]);
   if (D::cost(p.grid.count, q.C, q.O) >= D::direct(q.N, q.out_pixels(), q.C, q.O)) return false;
-  p.w = w, p.w_row = D::kTaps * q.C, p.w_channel = D::kTaps, p.flip = false;
-  p.finish = Finish<float>::of(q, b), p.out = y;
+  p.w_row = D::kTaps * q.C, p.w_channel = D::kTaps, p.flip = false;
+  p.finish = Finish<float>::of(q, b);
   p.run();
   return true;
+}
+
+bool winograd_forward(const ConvGeometry& q, AnyFloats x, AnyFloats w, const float* b, AnyFloats y) {
+  return winograd([&](auto v, auto u) { return winograd_forward<decltype(v), decltype(u)>(q, x, w, b, y); }) ||
+         winograd_forward<StrideTwo, StrideTwo>(q, x, w, b, y) ||
+         winograd_forward<FourTapsStrideTwo, FourTapsStrideTwo>(q, x, w, b, y);
 }
 
 template <class T>
@@ -212,9 +219,7 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.forward(x, w, b, y);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).forward(x, w, b, y);
-    if (winograd([&](auto v, auto u) { return winograd_forward<decltype(v), decltype(u)>(q, x, w, b, y); })) return;
-    if (winograd_forward<StrideTwo, StrideTwo>(q, x, w, b, y)) return;
-    if (winograd_forward<FourTapsStrideTwo, FourTapsStrideTwo>(q, x, w, b, y)) return;
+    if (winograd_forward(q, x, w, b, y)) return;
   }
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Cg(), p.M = q.Og();
@@ -244,39 +249,56 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   p.run();
 }
 
+// Half types: Winograd's forms convert on their way; the others work on float32 copies.
+using AnyConv = bool (*)(const ConvGeometry&, AnyFloats, AnyFloats, const float*, AnyFloats);
+using FloatConv = void (*)(const ConvGeometry&, const float*, const float*, const float*, float*);
+
+void in_halves(const Call& c, bool may, AnyConv winograd, FloatConv conv, const ConvGeometry& q) {
+  const FloatCopy bias(c.in[2]);
+  if (may && winograd(q, AnyFloats(*c.in[0]), AnyFloats(*c.in[1]), bias.data(), AnyFloats(*c.out[0]))) return;
+  const FloatCopy source(c.in[0]), weights(c.in[1]);
+  FloatCopy result(*c.out[0]);
+  conv(q, source.data(), weights.data(), bias.data(), result.data());
+  result.write();
+}
+
 void conv_infer(const Call& c, Meta* m) { infer(c, *c.in[0], c.in[0]->shape[0], c.in[1]->shape[0], m); }
 
 void conv_run(const Call& c) {
   const ConvGeometry q = geometry(c, c.in[0], nullptr, c.in[1]);
+  if (is_half(c.out[0]->dtype)) {
+    const bool none = q.N == 0 || q.O == 0 || q.out_pixels() == 0;
+    return in_halves(c, !none && !WholeImage<float>::fits(q), winograd_forward, forward<float>, q);
+  }
   floating(c.out[0]->dtype, "slow_conv2d_cpu", [&](auto z) {
     using T = decltype(z);
     forward<T>(q, c.in[0]->ptr<T>(), c.in[1]->ptr<T>(), c.in[2] ? c.in[2]->ptr<T>() : nullptr, c.out[0]->ptr<T>());
   });
 }
-RL_KERNEL(conv, 1, conv_infer, conv_run)
+RL_KERNEL_ROWS(conv, 1, conv_infer, conv_run, 0b1111)
 
 // ---- transpose in the input -------------------------------------------------------------------------------------
 
 template <class Y, class X>
-bool winograd_transpose(const ConvGeometry& q, const float* g, const float* w, const float* b, float* x) {
+bool winograd_transpose(const ConvGeometry& q, AnyFloats g, AnyFloats w, const float* b, AnyFloats x) {
   using D = Winograd<Y, X>;
   if (!q.fits<Y, X>()) return false;
-  WinogradConv<Y, X> p(q.N, q.O, q.C, g, q.out[1], q.out[2], Y::zeros(q.pad[1]), X::zeros(q.pad[2]), q.in[1], q.in[2]);
+  WinogradConv<Y, X> p(q.N, q.O, q.C, g, w, x, q.out[1], q.out[2], Y::zeros(q.pad[1]), X::zeros(q.pad[2]), q.in[1], q.in[2]);
   if (D::cost(p.grid.count, q.O, q.C) >= D::direct(q.N, q.in_pixels() / (Y::kStride * X::kStride), q.O, q.C)) return false;
-  p.w = w, p.w_row = D::kTaps, p.w_channel = D::kTaps * q.C, p.flip = true;
-  p.finish = Finish<float>::of(q, b), p.out = x;
+  p.w_row = D::kTaps, p.w_channel = D::kTaps * q.C, p.flip = true;
+  p.finish = Finish<float>::of(q, b);
   p.run();
   return true;
 }
 
 template <bool ODD>                           // padding
-bool winograd_strided_transpose(const ConvGeometry& q, const float* g, const float* w, const float* b, float* x) {
+bool winograd_strided_transpose(const ConvGeometry& q, AnyFloats g, AnyFloats w, const float* b, AnyFloats x) {
   using Three = StrideTwoBack<ODD>;
   using Four = FourTapsStrideTwoBack<ODD>;
   return winograd_transpose<Three, Three>(q, g, w, b, x) || winograd_transpose<Four, Four>(q, g, w, b, x);
 }
 
-bool winograd_transpose(const ConvGeometry& q, const float* g, const float* w, const float* b, float* x) {
+bool winograd_transpose(const ConvGeometry& q, AnyFloats g, AnyFloats w, const float* b, AnyFloats x) {
   if (winograd([&](auto v, auto u) { return winograd_transpose<decltype(v), decltype(u)>(q, g, w, b, x); })) return true;
   if (q.pad[1] % 2 != q.pad[2] % 2) return false;
   return q.pad[1] % 2 ? winograd_strided_transpose<true>(q, g, w, b, x) : winograd_strided_transpose<false>(q, g, w, b, x);
@@ -376,12 +398,16 @@ void conv_input_infer(const Call& c, Meta* m) {
 
 void conv_input_run(const Call& c) {
   const ConvGeometry q = geometry(c, nullptr, c.in[0], c.in[1]);
+  if (is_half(c.out[0]->dtype)) {
+    const bool none = q.N == 0 || q.C == 0 || q.in_pixels() == 0;
+    return in_halves(c, !none && !WholeImage<float>::fits(q), winograd_transpose, transpose<float>, q);
+  }
   floating(c.out[0]->dtype, "slow_conv_transpose2d_out_cpu", [&](auto z) {
     using T = decltype(z);
     transpose<T>(q, c.in[0]->ptr<T>(), c.in[1]->ptr<T>(), c.in[2] ? c.in[2]->ptr<T>() : nullptr, c.out[0]->ptr<T>());
   });
 }
-RL_KERNEL(conv_input, 1, conv_input_infer, conv_input_run)
+RL_KERNEL_ROWS(conv_input, 1, conv_input_infer, conv_input_run, 0b1111)
 
 }  // namespace
 }  // namespace rl

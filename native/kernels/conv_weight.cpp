@@ -6,6 +6,7 @@
 #include "conv_depthwise.h"
 #include "conv_geometry.h"
 #include "conv_whole.h"
+#include "float_copy.h"
 #include "rows.h"
 #include "winograd_weight.h"
 
@@ -231,7 +232,7 @@ struct WeightGradient {
 };
 
 template <class Y, class X>
-bool winograd_weight(const ConvGeometry& q, const float* x, const float* g, float* w) {
+bool winograd_weight(const ConvGeometry& q, AnyFloats x, AnyFloats g, float* w) {
   using D = Winograd<Y, X>;
   if (!q.fits<Y, X>()) return false;
   const WinogradWeight<Y, X> p{q.C, q.O, {x, q.C, q.in[1], q.in[2], q.pad[1], q.pad[2]}, {g, q.O, q.out[1], q.out[2], 0, 0},
@@ -239,6 +240,12 @@ bool winograd_weight(const ConvGeometry& q, const float* x, const float* g, floa
   if (D::cost(p.grid.count, q.C, q.O) >= D::direct(q.N, q.out_pixels(), q.C, q.O)) return false;
   p.run();
   return true;
+}
+
+bool winograd_weight(const ConvGeometry& q, AnyFloats x, AnyFloats g, float* w) {
+  return winograd([&](auto v, auto u) { return winograd_weight<decltype(v), decltype(u)>(q, x, g, w); }) ||
+         winograd_weight<StrideTwo, StrideTwo>(q, x, g, w) ||
+         winograd_weight<FourTapsStrideTwo, FourTapsStrideTwo>(q, x, g, w);
 }
 
 template <class T>
@@ -252,9 +259,7 @@ void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
   if (WholeImage<T>::fits(q)) return WholeImage<T>{q}.weight(x, g, w);
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).weight(x, g, w);
-    if (winograd([&](auto v, auto u) { return winograd_weight<decltype(v), decltype(u)>(q, x, g, w); })) return;
-    if (winograd_weight<StrideTwo, StrideTwo>(q, x, g, w)) return;
-    if (winograd_weight<FourTapsStrideTwo, FourTapsStrideTwo>(q, x, g, w)) return;
+    if (winograd_weight(q, x, g, w)) return;
   }
   WeightGradient<T> job{q, x, g, padded_input<T>(q), {}, nullptr};
   if (!job.narrow()) job.pad = plain_input<T>(q, 1);
@@ -299,12 +304,21 @@ void conv_weight_infer(const Call& c, Meta* m) {
 
 void conv_weight_run(const Call& c) {
   const ConvGeometry q = geometry(c, c.in[0], c.in[1], nullptr);
+  if (is_half(c.out[0]->dtype)) {             // Winograd's forms convert on their way; the others work on copies
+    const FloatCopy result(*c.out[0]);
+    const bool some = c.out[0]->numel > 0 && q.N > 0 && q.out_pixels() > 0 && !WholeImage<float>::fits(q);
+    if (!some || !winograd_weight(q, AnyFloats(*c.in[0]), AnyFloats(*c.in[1]), result.data())) {
+      const FloatCopy x(c.in[0]), g(c.in[1]);
+      weight_gradient<float>(q, x.data(), g.data(), result.data());
+    }
+    return result.write();
+  }
   floating(c.out[0]->dtype, "slow_conv2d_grad_weight", [&](auto z) {
     using T = decltype(z);
     weight_gradient<T>(q, c.in[0]->ptr<T>(), c.in[1]->ptr<T>(), c.out[0]->ptr<T>());
   });
 }
-RL_KERNEL(conv_weight, 1, conv_weight_infer, conv_weight_run)
+RL_KERNEL_ROWS(conv_weight, 1, conv_weight_infer, conv_weight_run, 0b111)
 
 // channel_sum(g): the bias gradient, a sum over everything but dimension 1.
 void channel_sum_infer(const Call& c, Meta* m) {

@@ -3,6 +3,7 @@
 
 #include "axis.h"
 #include "rows.h"
+#include "slices.h"
 
 namespace rl {
 namespace {
@@ -44,7 +45,7 @@ void glu_run(const Call& c) {
     });
   });
 }
-RL_KERNEL(glu, 1, glu_infer, glu_run)
+RL_KERNEL_SLICES(glu, 1, glu_infer, glu_run, 0b11, 0, 0)
 
 // glu_backward(x, g; dim)
 void glu_backward_run(const Call& c) {
@@ -62,7 +63,7 @@ void glu_backward_run(const Call& c) {
     });
   });
 }
-RL_KERNEL(glu_backward, 1, like_first, glu_backward_run)
+RL_KERNEL_SLICES(glu_backward, 1, like_first, glu_backward_run, 0b111, 0, 0)
 
 // ---- prelu ----------------------------------------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@
 // therefore reads the state of the moment on replay, and get/set_rng_state exchange bytes with PyTorch.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -76,6 +77,34 @@ class Generator {
       s_->left -= static_cast<int32_t>(take);
       out += take;
       n -= take;
+    }
+  }
+
+  // Whether the 53 last bits of each of the next n pairs of words are below the threshold, at most 2^53: to(i, hit).
+  // The second word counts, and is worked out, only where the first one's bits are the threshold's.
+  template <class F>
+  void pairs_below(uint64_t threshold, int64_t n, const F& to) {
+    const auto high = static_cast<uint32_t>(threshold >> 32), low = static_cast<uint32_t>(threshold);
+    constexpr uint32_t kMask21 = (1u << 21) - 1;
+    uint32_t first[kWords / 2];
+    for (int64_t i = 0; i < n;) {
+      if (s_->left <= 2) {                    // a pair that does not lie in one block
+        to(i++, (next64() & kMask53) < threshold);
+        continue;
+      }
+      const int64_t take = std::min<int64_t>(n - i, (s_->left - 1) / 2);
+      const uint64_t* w = s_->words + s_->next;
+      uint32_t ties = 0;
+      for (int64_t k = 0; k < take; ++k) first[k] = temper(static_cast<uint32_t>(w[2 * k])) & kMask21;
+      for (int64_t k = 0; k < take; ++k) {
+        to(i + k, first[k] < high);
+        ties |= first[k] == high;
+      }
+      for (int64_t k = 0; ties && k < take; ++k)
+        if (first[k] == high) to(i + k, temper(static_cast<uint32_t>(w[2 * k + 1])) < low);
+      s_->next += static_cast<uint64_t>(2 * take);
+      s_->left -= static_cast<int32_t>(2 * take);
+      i += take;
     }
   }
 

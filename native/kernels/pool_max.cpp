@@ -5,6 +5,7 @@
 
 #include "extremes.h"
 #include "pool.h"
+#include "slices.h"
 #include "window.h"
 
 namespace rl {
@@ -255,7 +256,7 @@ void max_pool_run(const Call& c) {
     });
   });
 }
-RL_KERNEL(max_pool, 2, max_pool_infer, max_pool_run)
+RL_KERNEL_SLICES(max_pool, 2, max_pool_infer, max_pool_run, 0b101, 0b010, -1)
 
 // adaptive_max_pool(x; rank, size) -> values, places
 void adaptive_max_pool_run(const Call& c) {
@@ -293,7 +294,7 @@ void adaptive_max_pool_run(const Call& c) {
     });
   });
 }
-RL_KERNEL(adaptive_max_pool, 2, max_pool_infer, adaptive_max_pool_run)
+RL_KERNEL_SLICES(adaptive_max_pool, 2, max_pool_infer, adaptive_max_pool_run, 0b101, 0b010, -1)
 
 // Where the windows of fractional pooling begin: steps that differ by one, drawn by one number between 0 and 1 (Graham,
 // "Fractional Max-Pooling", 2014). PyTorch's arithmetic, in the tensor's own type.
@@ -408,7 +409,7 @@ void plane_scatter_run(const Call& c) {
     else scatter_planes<T, int64_t>(c, static_cast<int>(c.inum(0)));
   });
 }
-RL_KERNEL(plane_scatter, 1, plane_scatter_infer, plane_scatter_run)
+RL_KERNEL_SLICES(plane_scatter, 1, plane_scatter_infer, plane_scatter_run, 0b011, 0b100, -1)
 
 // plane_gather(x, places; rank): x at its places.
 void plane_gather_infer(const Call& c, Meta* m) {
@@ -434,7 +435,7 @@ void plane_gather_run(const Call& c) {
     else gather(int64_t{});
   });
 }
-RL_KERNEL(plane_gather, 1, plane_gather_infer, plane_gather_run)
+RL_KERNEL_SLICES(plane_gather, 1, plane_gather_infer, plane_gather_run, 0b011, 0b100, -1)
 
 }  // namespace
 }  // namespace rl

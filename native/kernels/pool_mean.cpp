@@ -3,6 +3,7 @@
 // Sums over windows are separable. Rows are added up first, in vectors along the row, then columns: with a stride of 1 or 2 in
 // vectors again, by pairs of even and odd columns. The way back is the same in the other order, and writes every element once.
 #include "pool.h"
+#include "slices.h"
 
 namespace rl {
 namespace {
@@ -339,7 +340,7 @@ void mean_pool_run(const Call& c) {
     });
   });
 }
-RL_KERNEL(mean_pool, 1, mean_pool_infer, mean_pool_run)
+RL_KERNEL_SLICES(mean_pool, 1, mean_pool_infer, mean_pool_run, 0b11, 0, -1)
 
 // mean_pool_backward(g; the same numbers, then the input's size)
 void mean_pool_backward_infer(const Call& c, Meta* m) {
@@ -359,7 +360,7 @@ void mean_pool_backward_run(const Call& c) {
     });
   });
 }
-RL_KERNEL(mean_pool_backward, 1, mean_pool_backward_infer, mean_pool_backward_run)
+RL_KERNEL_SLICES(mean_pool_backward, 1, mean_pool_backward_infer, mean_pool_backward_run, 0b11, 0, -1)
 
 }  // namespace
 }  // namespace rl

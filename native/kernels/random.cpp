@@ -300,9 +300,9 @@ void bernoulli_run(const Call& c) {
     else if constexpr (kIsFloat<T>) one = store_as<T>(1.0f / static_cast<float>(c.fnum(1)));
     // u < p without the conversion: u = k / 2^53 is below p where k is below p 2^53
     const uint64_t threshold = static_cast<uint64_t>(std::ceil(p * 0x1p53));
-    draw_words<T, 2>(out, g, [=](const uint32_t* w) {
-      return (join(w) & Generator::kMask53) < threshold ? one : zero;
-    });
+    T* p = out.ptr<T>();
+    if (dense(out)) return g.pairs_below(threshold, out.numel, [=](int64_t i, bool hit) { p[i] = hit ? one : zero; });
+    each_in_order(out, out, [&](int64_t at, int64_t) { p[at] = (g.next64() & Generator::kMask53) < threshold ? one : zero; });
   });
 }
 RL_KERNEL_ANY(random_bernoulli, 2, nullptr, bernoulli_run)

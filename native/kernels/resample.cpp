@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "../core/kernel.h"
+#include "slices.h"
 
 namespace rl {
 namespace {
@@ -114,7 +115,7 @@ void run(const Call& c) {
     taps.template apply<false>(x.ptr<T>(), x.shape[c.inum(0)], Form(x, c.inum(0)), c.out[0]->ptr<T>());
   });
 }
-RL_KERNEL(resample, 1, infer, run)
+RL_KERNEL_SLICES(resample, 1, infer, run, 0b11, 0, 0)
 
 // resample_backward(g, position, weight, dim, size of the input along it)
 void backward_infer(const Call& c, Meta* m) {
@@ -130,7 +131,7 @@ void backward_run(const Call& c) {
     taps.template apply<true>(g.ptr<T>(), g.shape[c.inum(0)], Form(g, c.inum(0)), c.out[0]->ptr<T>());
   });
 }
-RL_KERNEL(resample_backward, 1, backward_infer, backward_run)
+RL_KERNEL_SLICES(resample_backward, 1, backward_infer, backward_run, 0b11, 0, 0)
 
 }  // namespace
 }  // namespace rl

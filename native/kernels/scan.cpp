@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "axis.h"
+#include "slices.h"
 
 namespace rl {
 namespace {
@@ -39,7 +40,7 @@ void cumsum_run(const Call& c) {
     scan_lines<T, Wide<T>>(c, 0, [](Wide<T> a, T x) { return a + static_cast<Wide<T>>(x); });
   });
 }
-RL_KERNEL(cumsum, 1, same_infer, cumsum_run)
+RL_KERNEL_SLICES(cumsum, 1, same_infer, cumsum_run, 0b11, 0, 0)
 
 // cumprod(x, dim, reverse)
 void cumprod_run(const Call& c) {
@@ -48,7 +49,7 @@ void cumprod_run(const Call& c) {
     scan_lines<T, Wide<T>>(c, 1, [](Wide<T> a, T x) { return a * static_cast<Wide<T>>(x); });
   });
 }
-RL_KERNEL(cumprod, 1, same_infer, cumprod_run)
+RL_KERNEL_SLICES(cumprod, 1, same_infer, cumprod_run, 0b11, 0, 0)
 
 // cumprod_backward(g, x, out, dim, reverse), all contiguous: the gradient of a running product, without a division by zero.
 // What comes after a zero has no influence, and the zero itself that of the products with a 1 in its place.
@@ -122,7 +123,7 @@ void logcumsumexp_run(const Call& c) {
     });
   });
 }
-RL_KERNEL(logcumsumexp, 1, same_infer, logcumsumexp_run)
+RL_KERNEL_SLICES(logcumsumexp, 1, same_infer, logcumsumexp_run, 0b11, 0, 0)
 
 // cumextreme(x, dim, maximum): running extrema and their positions, the last of equal ones; NaN stays
 void cumextreme_infer(const Call& c, Meta* m) {

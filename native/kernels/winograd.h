@@ -11,10 +11,66 @@
 // channels is a vector. Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
 #pragma once
 
+#include "rows.h"
 #include "winograd_forms.h"
 
 namespace rl {
 namespace {
+
+// Numbers of float32 or a half type, which are widened on the way into the domain and rounded on the way out.
+struct AnyFloats {
+  void* p;
+  DType type;
+  AnyFloats(float* at) : p(at), type(DType::f32) {}
+  AnyFloats(const float* at) : p(const_cast<float*>(at)), type(DType::f32) {}
+  explicit AnyFloats(const Array& a) : p(a.data()), type(a.dtype) {}
+
+  static constexpr int64_t kRun = 64;         // elements of a channel that are converted at a time
+  static constexpr int64_t L = Simd<float>::lanes;
+
+  // As channels_last of those from `at` on.
+  void load(int64_t at, int64_t pitch, int64_t n, int64_t channels, float* out) const {
+    if (type == DType::f32) return channels_last<float>(static_cast<const float*>(p) + at, pitch, n, channels, out);
+    if (type == DType::bf16) load_half(static_cast<const bfloat16*>(p) + at, pitch, n, std::min(channels, L), out);
+    else load_half(static_cast<const float16*>(p) + at, pitch, n, std::min(channels, L), out);
+  }
+  // As channels_first to those from `at` on.
+  void store(const float* s, int64_t n, int64_t channels, int64_t at, int64_t pitch) const {
+    if (type == DType::f32) return channels_first<float>(s, n, channels, static_cast<float*>(p) + at, pitch);
+    if (type == DType::bf16) store_half(s, n, std::min(channels, L), static_cast<bfloat16*>(p) + at, pitch);
+    else store_half(s, n, std::min(channels, L), static_cast<float16*>(p) + at, pitch);
+  }
+
+ private:
+  template <class H>
+  static void load_half(const H* s, int64_t pitch, int64_t n, int64_t channels, float* out) {
+    alignas(64) float rows[L * kRun];
+    for (int64_t k = 0; k < n; k += kRun) {
+      const int64_t m = std::min(kRun, n - k);
+      for (int64_t c = 0; c < channels; ++c)
+        for (int64_t i = 0; i < m; i += kLanes) {
+          Sixteen<float>::vec v;
+          load_left(v, s + c * pitch + k + i, m - i, 0.0f);
+          Sixteen<float>::store(rows + c * kRun + i, v);
+        }
+      channels_last<float>(rows, kRun, m, channels, out + k * L);
+    }
+  }
+  template <class H>
+  static void store_half(const float* s, int64_t n, int64_t channels, H* out, int64_t pitch) {
+    alignas(64) float rows[L * kRun];
+    for (int64_t k = 0; k < n; k += kRun) {
+      const int64_t m = std::min(kRun, n - k);
+      channels_first<float>(s + k * L, m, channels, rows, kRun);
+      for (int64_t c = 0; c < channels; ++c)
+        for (int64_t i = 0; i < m; i += kLanes) {
+          Sixteen<float>::vec v;
+          Sixteen<float>::load(v, rows + c * kRun + i);
+          Sixteen<float>::store(out + c * pitch + k + i, v, std::min<int64_t>(kLanes, m - i));
+        }
+    }
+  }
+};
 
 // What all forms share: products of the domain's elements, and its layout.
 struct WinogradProducts {
@@ -122,7 +178,7 @@ struct Winograd : WinogradProducts {
 
   // A batch of images whose pixel (step ty - y0, step tx - x0) is the first of tile (ty, tx).
   struct Image {
-    const float* p;
+    AnyFloats p;
     int64_t channels, H, W, y0, x0;
   };
 
@@ -146,7 +202,7 @@ struct Winograd : WinogradProducts {
       return;
     }
     std::memset(out, 0, static_cast<size_t>(lo * L) * sizeof(float));
-    channels_last<float>(m.p + ((n * m.channels + c) * m.H + y) * m.W + x + lo, m.H * m.W, hi - lo, m.channels - c, out + lo * L);
+    m.p.load(((n * m.channels + c) * m.H + y) * m.W + x + lo, m.H * m.W, hi - lo, m.channels - c, out + lo * L);
     std::memset(out + hi * L, 0, static_cast<size_t>((width - hi) * L) * sizeof(float));
   }
 

@@ -22,20 +22,20 @@ struct WinogradConv {
   static constexpr int64_t kBlockBytes = int64_t{400} << 10, kBlockWeights = int64_t{1300} << 10;
 
   int64_t C, M;                               // channels of the source and of the result
-  const float* w;
+  AnyFloats w;
   int64_t w_row, w_channel;                   // strides of a result's and of a source's channel
   bool flip;
   Finish<float> finish;
-  float* out;
+  AnyFloats out;
   int64_t OH, OW;
   typename D::Image image;
   typename D::Grid grid;
   int64_t k_block, panels;                    // panels of two vectors
 
   // Source (N, C, H, W), result (N, M, OH, OW), y0 and x0 zeros before.
-  WinogradConv(int64_t n, int64_t c, int64_t m, const float* src, int64_t H, int64_t W, int64_t y0, int64_t x0, int64_t oh,
+  WinogradConv(int64_t n, int64_t c, int64_t m, AnyFloats src, AnyFloats weights, AnyFloats result, int64_t H, int64_t W, int64_t y0, int64_t x0, int64_t oh,
                int64_t ow)
-      : C(c), M(m), OH(oh), OW(ow), image{src, c, H, W, y0, x0}, grid(n, oh, ow), k_block(D::even(c, kChannelBlock)),
+      : C(c), M(m), w(weights), out(result), OH(oh), OW(ow), image{src, c, H, W, y0, x0}, grid(n, oh, ow), k_block(D::even(c, kChannelBlock)),
         panels((D::blocks(m) + 1) / 2) {}
 
   int64_t vecs(int64_t panel) const { return std::min<int64_t>(2, D::blocks(M) - 2 * panel); }
@@ -49,7 +49,7 @@ struct WinogradConv {
       const int64_t m = (2 * panel + h) * L;
       for (int64_t k = 0; k < kc;) {
         const int64_t n = w_channel == D::kTaps ? std::min(kMost, kc - k) : 1;
-        channels_last<float>(w + m * w_row + (k0 + k) * w_channel, w_row, D::kTaps * n, M - m, taps);
+        w.load(m * w_row + (k0 + k) * w_channel, w_row, D::kTaps * n, M - m, taps);
         for (int64_t i = 0; i < n; ++i, ++k) {
           const float* s = taps + (D::kTaps * i + (flip ? D::kTaps - 1 : 0)) * L;
           const int64_t by = flip ? -L : L;
@@ -78,9 +78,9 @@ struct WinogradConv {
                              [&](int r, int j, typename D::V v) { Simd<float>::store(o + r * most + j * L, finish(v + add)); });
         }
         const int64_t y = row % grid.TY * D::kDown, left = x * D::kAcross, width = std::min(D::kAcross * n, OW - left);
-        float* to = out + ((row / grid.TY * M + m) * OH + y) * OW + left;
+        const int64_t to = ((row / grid.TY * M + m) * OH + y) * OW + left;
         for (int64_t i = 0; i < std::min<int64_t>(D::kDown, OH - y); ++i)
-          channels_first<float>(lines + i * most, width, M - m, to + i * OW, OH * OW);
+          out.store(lines + i * most, width, M - m, to + i * OW, OH * OW);
         t += n;
       }
     }

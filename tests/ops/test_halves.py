@@ -157,3 +157,108 @@ def test_one_rounding(dtype, shape):
             step = {rl.float32: 1e-5, rl.float16: 2.0**-10, rl.bfloat16: 2.0**-7}[a.dtype]
             assert other.mean() < 0.01 or a.dtype is rl.float32, name
             assert (abs(x - full)[other] <= step * np.maximum(abs(full), 1e-3)[other]).all(), name
+
+
+F = rl.nn.functional
+SLICED = {
+    "max_pool": lambda x: F.max_pool2d(x, 2),
+    "max_pool_wide": lambda x: F.max_pool2d(x, 3, 2, 1),
+    "adaptive_max_pool": lambda x: F.adaptive_max_pool2d(x, (2, 3)),
+    "whole_max": lambda x: F.adaptive_max_pool2d(x, 1),
+    "avg_pool": lambda x: F.avg_pool2d(x, 3, 2, 1),
+    "adaptive_avg_pool": lambda x: F.adaptive_avg_pool2d(x, (3, 2)),
+    "whole_mean": lambda x: F.adaptive_avg_pool2d(x, 1),
+    "unpool": lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2),
+    "glu": lambda x: F.glu(x, 1),
+    "glu_rows": lambda x: F.glu(x, 0),
+    "upsample": lambda x: F.interpolate(x[:, 0], scale_factor=1.7, mode="linear"),
+    "cumsum": lambda x: x.cumsum(2),
+    "cumsum_rows": lambda x: x.cumsum(0),
+    "logcumsumexp": lambda x: x.logcumsumexp(-1),
+}
+
+
+@pytest.mark.parametrize("dtype", HALFS)
+@pytest.mark.parametrize("shape", [(2, 4, 6, 8), (1, 2, 9, 70), (70, 2, 12, 14), (18, 40, 32, 32), (0, 2, 4, 4)])
+@pytest.mark.parametrize("name", SLICED)
+def test_slices(dtype, shape, name):
+    """A kernel that takes halves slice by slice makes the bits that it makes of float32, rounded once; so do its gradients."""
+    half, r, f = getattr(rl, dtype), np.random.default_rng(3), SLICED[name]
+    if shape[0] % 2 and name == "glu_rows":
+        shape = (2, *shape[1:])
+    x = rl.from_numpy(r.standard_normal(shape).astype(np.float32)).to(half)
+    if shape[0]:
+        x[0, 0, :2, :5] = rl.tensor([0.0, -0.0, float("inf"), float("nan"), 7.5]).to(half)
+    if name in ("upsample", "cumsum", "cumsum_rows", "logcumsumexp") and shape[0]:
+        x[0, 0, :2, 2:4] = 1.0
+    narrow, full = x.clone().requires_grad_(), x.float().requires_grad_()
+    ours, theirs = f(narrow), f(full)
+    same_ours = (ours.detach(), theirs.detach().to(half))
+    g = rl.from_numpy(r.standard_normal(ours.shape).astype(np.float32)).to(half)
+    grads = (rl.autograd.grad(ours, narrow, g)[0], rl.autograd.grad(theirs, full, g.float())[0].to(half))
+    pairs = [same_ours] if name == "logcumsumexp" else [same_ours, grads]      # whose gradient is several calls, each rounded
+    for a, b in pairs:
+        assert a.dtype is half
+        assert ((bits(rl, a) == bits(rl, b)) | (np.isnan(a.float().numpy()) & np.isnan(b.float().numpy()))).all()
+
+
+# Images, heads, queries, keys, and the widths of keys and of values.
+ATTENTION = [(2, 2, 5, 7, 8, 8), (1, 1, 300, 290, 16, 24), (9, 1, 33, 1, 3, 5), (2, 3, 64, 64, 32, 32), (1, 2, 0, 4, 8, 8)]
+
+
+@pytest.mark.parametrize("dtype", HALFS)
+@pytest.mark.parametrize("sizes", ATTENTION)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("turned", [False, True])
+def test_attention(dtype, sizes, causal, turned):
+    half, r = getattr(rl, dtype), np.random.default_rng(4)
+    n, heads, queries, keys, width, width_v = sizes
+
+    def draw(length, width):
+        shape = (n, length, heads, width) if turned else (n, heads, length, width)
+        x = rl.from_numpy(r.standard_normal(shape).astype(np.float32)).to(half)
+        return x.transpose(1, 2) if turned else x
+
+    q, k, v, g = draw(queries, width), draw(keys, width), draw(keys, width_v), draw(queries, width_v)
+    for k_ in (k, k.transpose(2, 3).contiguous().transpose(2, 3)):
+        ours = call("attention", (q, k_, v, None, None, int(causal), 0.3), ())
+        theirs = call("attention", (q.float(), k_.float(), v.float(), None, None, int(causal), 0.3), ())
+        backward = (g, q, k_, v, None, None)
+        got = call("attention_backward", tuple(arrays(backward)) + (*ours, int(causal), 0.3), ())
+        out = rl.from_numpy(from_array(ours[0]))
+        full = [t.float() for t in (g, q, k_, v)]
+        want = call("attention_backward", tuple(arrays((*full, None, None, out))) + (ours[1], int(causal), 0.3), ())
+        for a, b in zip([*ours, *got], [*theirs, *want], strict=True):
+            rounded = _native.empty(a.shape, a.dtype.code)
+            K.copy_into(rounded, b)
+            np.testing.assert_array_equal(from_array(a), from_array(rounded))
+
+
+# Images, channels, channels of the result, height, width, taps, stride, padding: those that go through Winograd's domain and others.
+CONVOLUTIONS = [
+    (8, 16, 32, 17, 19, 3, 1, 1), (8, 33, 17, 32, 32, 3, 1, 1), (2, 64, 48, 70, 66, 3, 1, 0), (9, 40, 80, 4, 4, 3, 1, 1),
+    (4, 96, 130, 8, 8, 3, 1, 1), (8, 32, 32, 20, 18, 5, 1, 2), (8, 32, 64, 16, 22, 3, 2, 1), (8, 32, 64, 17, 15, 3, 2, 0),
+    (3, 3, 8, 9, 11, 3, 1, 1), (2, 24, 40, 6, 7, 1, 1, 0), (5, 7, 6, 4, 4, 4, 1, 0), (0, 4, 4, 8, 8, 3, 1, 1),
+]
+
+
+@pytest.mark.parametrize("dtype", HALFS)
+@pytest.mark.parametrize("sizes", CONVOLUTIONS)
+def test_convolutions(dtype, sizes):
+    """A convolution of halves and its gradients have the bits of those in float32, rounded once."""
+    half, r = getattr(rl, dtype), np.random.default_rng(5)
+    n, c, o, height, width, taps, stride, pad = sizes
+
+    def draw(*shape):
+        return rl.from_numpy((r.standard_normal(shape) / 4).astype(np.float32)).to(half)
+
+    narrow = [draw(n, c, height, width), draw(o, c, taps, taps), draw(o)]
+    full = [t.float() for t in narrow]
+    results = []
+    for values in (narrow, full):
+        x, w, b = (v.requires_grad_() for v in values)
+        y = F.conv2d(x, w, b, stride=stride, padding=pad)
+        g = rl.from_numpy(np.random.default_rng(6).standard_normal(y.shape).astype(np.float32)).to(half).to(y.dtype)
+        results.append([y.detach(), *rl.autograd.grad(y, [x, w, b], g)])
+    for a, b in zip(*results, strict=True):
+        assert a.dtype is half and (bits(rl, a) == bits(rl, b.to(half))).all()
