@@ -3,5 +3,9 @@
 from __future__ import annotations
 
 from .. import jax_steps
+from . import images, sequences, vectors
 
-STEPS = jax_steps.STEPS
+STEPS = {
+    **jax_steps.STEPS,
+    **{build.__name__.replace("_", "-"): build for module in (images, sequences, vectors) for build in module.NETWORKS},
+}

@@ -166,7 +166,7 @@ def inception(T, compiled=False):
 
 
 def densenet(T, compiled=False):
-    """DenseNet of two blocks of four layers, growth 12, on 3 x 32 x 32, batch 32, SGD with momentum."""
+    """DenseNet of two blocks of four layers, growth 12, on 3 x 32 x 32, batch 16, SGD with momentum."""
     T.manual_seed(0)
     nn = T.nn
     growth = 12
@@ -189,7 +189,7 @@ def densenet(T, compiled=False):
         nn.BatchNorm2d(72), nn.ReLU(), nn.Conv2d(72, 36, 1, bias=False), nn.AvgPool2d(2), Dense(36),
         nn.BatchNorm2d(84), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(84, 10),
     )  # fmt: skip
-    x, y = T.randn(32, 3, 32, 32), T.randint(0, 10, (32,))
+    x, y = T.randn(16, 3, 32, 32), T.randint(0, 10, (16,))
     return training_step(T, compiled, model, x, y, sgd(T, model), nn.CrossEntropyLoss())
 
 
