@@ -136,6 +136,8 @@ def main() -> None:
         note = "" if row["losses_agree"] else "   LOSSES DIFFER"
         print(f"{row['name']:<20}{cells}{row['ratio']:>7.2f}x {spread:<13}{row['eager_ratio']:>6.2f}x{row['floor_fraction']:>7.0%}"
               f"{row['mb'].get('torch', math.nan):>7.0f}/{row['mb']['rushlight.compile']:.0f}{note}", flush=True)  # fmt: skip
+    if not rows:
+        return
     mean = statistics.geometric_mean(r["ratio"] for r in rows)
     print(f"geometric mean: {mean:.2f} times as fast as the best of the others "
           f"({statistics.geometric_mean(r['eager_ratio'] for r in rows):.2f} eager against eager)")  # fmt: skip
