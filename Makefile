@@ -1,6 +1,7 @@
 # make demo    train LeNet on handwritten digits and watch it
 # make test    everything that proves it right, against PyTorch
 # make bench   training-step times against PyTorch and JAX, as ratios
+# make bench-others  the same for about fifty other networks
 # make lint    style, layering, types
 # make fuzz    100,000 damaged checkpoints, read in every way (FUZZ='--cases N --seed S' for others)
 # make sanitize  kernel tests under the address and undefined-behaviour sanitizers
@@ -11,7 +12,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find src native -type f -not -name '*.so' -not -name '*.pyc') CMakeLists.txt pyproject.toml
 
-.PHONY: demo test fuzz bench bench-quick lint sanitize size coverage clean
+.PHONY: demo test fuzz bench bench-quick bench-others lint sanitize size coverage clean
 
 demo: $(VENV)/.rushlight $(VENV)/.train
 	$(BIN)/rushlight fit examples/recipes/digits.toml
@@ -27,6 +28,9 @@ bench: $(VENV)/.rushlight $(VENV)/.bench
 
 bench-quick: $(VENV)/.rushlight $(VENV)/.bench
 	$(BIN)/python -m bench --quick
+
+bench-others: $(VENV)/.rushlight $(VENV)/.bench
+	$(BIN)/python -m bench --others
 
 lint: $(VENV)/.rushlight $(VENV)/.lint
 	$(BIN)/ruff check src tests bench examples

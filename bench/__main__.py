@@ -1,4 +1,5 @@
 """`make bench`: training steps in rushlight, PyTorch and JAX, alternating in fresh processes; prints ratios, writes JSON.
+`make bench-others` does the same with about fifty other networks (bench/networks).
 
 Absolute times depend on the machine and on the minute; the ratios of one run are what counts. Beside each step stands
 the fraction of the machine's floor it reaches: the operations of its products and convolutions over the fastest matrix
@@ -18,7 +19,8 @@ import sys
 import time
 from pathlib import Path
 
-from .workloads import ADAM_READ, ADAM_UPDATED, WORKLOADS
+from .registry import WORKLOADS
+from .workloads import ADAM_READ, ADAM_UPDATED
 
 PEERS = ("torch", "torch.compile", "jax")
 OURS = ("rushlight", "rushlight.compile")
@@ -44,7 +46,7 @@ print(2 * a.nbytes / best(lambda: a.mul_(1.0)) / 1e9, a.nbytes / best(a.sum) / 1
 
 
 def measure(name, peer, seconds):
-    """One fresh process; None where the peer cannot run it."""
+    """One fresh process; None where the peer cannot run it or has no such step."""
     out = subprocess.run([sys.executable, "-m", "bench.worker", name, peer, str(seconds)], capture_output=True, text=True)
     if out.returncode:
         if peer in OURS or peer == "torch":
@@ -59,7 +61,7 @@ def numbers_from(code) -> list[float]:
 
 
 def compare(workload, peers, rounds, seconds):
-    """Alternating runs; medians over the rounds, and each round's ratios against the best peer."""
+    """Alternating runs; medians over the rounds, and each round's ratios against the best peer. None where no peer has it."""
     runs = {peer: [] for peer in (*peers, *OURS)}
     for _ in range(rounds):
         for peer, seen in runs.items():
@@ -68,9 +70,12 @@ def compare(workload, peers, rounds, seconds):
     runs = {peer: seen for peer, seen in runs.items() if None not in seen}
     ms = {peer: statistics.median(r["median_ms"] for r in seen) for peer, seen in runs.items()}
     others = [peer for peer in runs if peer not in OURS]
+    if not others:
+        return None
     best = min(others, key=ms.get)
     ratios = [min(runs[p][i]["median_ms"] for p in others) / runs["rushlight.compile"][i]["median_ms"] for i in range(rounds)]
-    losses = [r[0]["loss"] for peer, r in runs.items() if peer != "jax"]
+    own_numbers = {"jax", "torch.compile"} if workload.draws else {"jax"}
+    losses = [r[0]["loss"] for peer, r in runs.items() if peer not in own_numbers]
     return {
         "name": workload.name,
         "ms": ms,
@@ -82,6 +87,7 @@ def compare(workload, peers, rounds, seconds):
         "gflop": runs["rushlight"][0]["gflop"],
         "mb": {peer: max(r["peak_mb"] for r in seen) for peer, seen in runs.items()},
         "first_ms": {peer: statistics.median(r["first_ms"] for r in seen) for peer, seen in runs.items()},
+        "loss": {peer: r[0]["loss"] for peer, r in runs.items()},
         "losses_agree": max(losses) - min(losses) < 1e-3 + 1e-3 * abs(losses[0]),
     }
 
@@ -96,6 +102,7 @@ def floor_fraction(workload, row, peak, bandwidth, reading):
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round of the small workloads, PyTorch eager and JAX only")
+    parser.add_argument("--others", action="store_true", help="other networks instead of the twelve steps")
     parser.add_argument("--only", nargs="*", help="names of workloads")
     parser.add_argument("--peers", nargs="*", default=None, choices=PEERS)
     parser.add_argument("--rounds", type=int)
@@ -106,7 +113,10 @@ def main() -> None:
     peers = args.peers or (("torch", "jax") if args.quick else PEERS)
     if importlib.util.find_spec("jax") is None:
         peers = tuple(p for p in peers if p != "jax")
-    chosen = [w for w in WORKLOADS if (w.quick or not args.quick) and (not args.only or w.name in args.only)]
+    if unknown := set(args.only or ()) - set(WORKLOADS):
+        parser.error(f"no such workload: {', '.join(sorted(unknown))}")
+    group = [w for w in WORKLOADS.values() if w.group == ("others" if args.others else "steps") and (w.quick or not args.quick)]
+    chosen = [WORKLOADS[name] for name in args.only] if args.only else group
     (peak,), (bandwidth, reading) = numbers_from(_GEMM), numbers_from(_STREAM)
     print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; fastest matrix product {peak:.0f} GFLOP/s, "
           f"bandwidth {bandwidth:.0f} GB/s, of reading alone {reading:.0f}")  # fmt: skip
@@ -116,6 +126,9 @@ def main() -> None:
     rows = []
     for workload in chosen:
         row = compare(workload, peers, rounds, seconds)
+        if row is None:
+            print(f"{workload.name:<20}{'-':>18}", flush=True)
+            continue
         row["floor_fraction"] = floor_fraction(workload, row, peak, bandwidth, reading)
         rows.append(row)
         cells = "".join(f"{row['ms'][c]:>18.3f}" if c in row["ms"] else f"{'-':>18}" for c in columns)
@@ -123,6 +136,8 @@ def main() -> None:
         note = "" if row["losses_agree"] else "   LOSSES DIFFER"
         print(f"{row['name']:<20}{cells}{row['ratio']:>7.2f}x {spread:<13}{row['eager_ratio']:>6.2f}x{row['floor_fraction']:>7.0%}"
               f"{row['mb'].get('torch', math.nan):>7.0f}/{row['mb']['rushlight.compile']:.0f}{note}", flush=True)  # fmt: skip
+    if not rows:
+        return
     mean = statistics.geometric_mean(r["ratio"] for r in rows)
     print(f"geometric mean: {mean:.2f} times as fast as the best of the others "
           f"({statistics.geometric_mean(r['eager_ratio'] for r in rows):.2f} eager against eager)")  # fmt: skip

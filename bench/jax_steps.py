@@ -32,9 +32,10 @@ class Init:
     def linear(self, n, m):
         return {"w": self.uniform((n, m), n), "b": self.uniform((m,), n)}
 
-    def conv(self, c, o, k, bias=True):
-        p = {"w": self.uniform((k, k, c, o), c * k * k)}
-        return {**p, "b": self.uniform((o,), c * k * k)} if bias else p
+    def conv(self, c, o, k, bias=True, groups=1, dims=2):
+        fan_in = c // groups * k**dims
+        p = {"w": self.uniform((*[k] * dims, c // groups, o), fan_in)}
+        return {**p, "b": self.uniform((o,), fan_in)} if bias else p
 
     def normal(self, *shape):
         return jax.random.normal(next(self.keys), shape)
@@ -47,17 +48,39 @@ def linear(p, x):
     return x @ p["w"] + p["b"]
 
 
-def conv(p, x, stride=1, pad=0):
-    y = lax.conv_general_dilated(x, p["w"], (stride, stride), [(pad, pad)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+_LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
+
+
+def conv(p, x, stride=1, pad=0, dilation=1, groups=1):
+    n = x.ndim - 2
+    y = lax.conv_general_dilated(x, p["w"], [stride] * n, [(pad, pad)] * n, rhs_dilation=[dilation] * n,
+                                 dimension_numbers=_LAYOUTS[n], feature_group_count=groups)  # fmt: skip
     return y + p["b"] if "b" in p else y
 
 
-def max_pool(x, k, s):
-    return lax.reduce_window(x, -jnp.inf, lax.max, (1, k, k, 1), (1, s, s, 1), "VALID")
+def conv_transpose(p, x, stride, pad, output_padding=0):
+    edge = p["w"].shape[0] - 1 - pad
+    y = lax.conv_general_dilated(x, p["w"], (1, 1), [(edge, edge + output_padding)] * 2, lhs_dilation=(stride, stride),
+                                 dimension_numbers=_LAYOUTS[2])  # fmt: skip
+    return y + p["b"] if "b" in p else y
+
+
+def _pool(x, k, s, pad, start, op):
+    n = x.ndim - 2
+    return lax.reduce_window(x, start, op, (1, *[k] * n, 1), (1, *[s] * n, 1), [(0, 0), *[(pad, pad)] * n, (0, 0)])
+
+
+def max_pool(x, k, s, pad=0):
+    return _pool(x, k, s, pad, -jnp.inf, lax.max)
+
+
+def avg_pool(x, k, s, pad=0):
+    return _pool(x, k, s, pad, 0.0, lax.add) / k ** (x.ndim - 2)
 
 
 def batch_norm(p, x):
-    mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    axes = tuple(range(x.ndim - 1))
+    mean, var = x.mean(axes), x.var(axes)
     return (x - mean) * lax.rsqrt(var + 1e-5) * p["g"] + p["b"], (mean, var)
 
 
@@ -87,13 +110,13 @@ def sgd(params, grads, state):
     return jax.tree.map(lambda p, v: p - 0.01 * v, params, state), state
 
 
-def adam(params, grads, state, decay=0.0):
+def adam(params, grads, state, decay=0.0, rate=1e-3, beta=0.9):
     m, v, t = state
     t = t + 1
-    m = jax.tree.map(lambda a, g: a + 0.1 * (g - a), m, grads)
+    m = jax.tree.map(lambda a, g: a + (1 - beta) * (g - a), m, grads)
     v = jax.tree.map(lambda a, g: 0.999 * a + 0.001 * g * g, v, grads)
-    c1, c2 = 1 - 0.9**t, jnp.sqrt(1 - 0.999**t)
-    params = jax.tree.map(lambda p, a, b: p * (1 - 1e-3 * decay) - 1e-3 * (a / c1) / (jnp.sqrt(b) / c2 + 1e-8), params, m, v)
+    c1, c2 = 1 - beta**t, jnp.sqrt(1 - 0.999**t)
+    params = jax.tree.map(lambda p, a, b: p * (1 - rate * decay) - rate * (a / c1) / (jnp.sqrt(b) / c2 + 1e-8), params, m, v)
     return params, (m, v, t)
 
 
@@ -101,12 +124,27 @@ def zeros_like(params):
     return jax.tree.map(jnp.zeros_like, params)
 
 
+def adam_state(params):
+    return zeros_like(params), zeros_like(params), jnp.zeros(())
+
+
+def repeated(step, held, *batch):
+    """run() -> loss. `step(*held, *batch)` returns the loss and what it holds for the next time; what it held is donated."""
+    step = jax.jit(step, donate_argnums=range(len(held)))
+
+    def run():
+        nonlocal held
+        value, *held = step(*held, *batch)
+        return value
+
+    return run
+
+
 def training_step(params, loss, x, y, rule="adam", has_state=False, state=()):
     """step() -> loss, with parameters and optimizer state donated. `loss(params, state, x, y)` if `has_state`."""
-    opt = zeros_like(params) if rule == "sgd" else (zeros_like(params), zeros_like(params), jnp.zeros(()))
+    opt = zeros_like(params) if rule == "sgd" else adam_state(params)
     update = {"sgd": sgd, "adam": adam, "adamw": functools.partial(adam, decay=0.01)}[rule]
 
-    @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
     def step(params, opt, state, x, y):
         if has_state:
             (value, state), grads = jax.value_and_grad(loss, has_aux=True)(params, state, x, y)
@@ -116,13 +154,7 @@ def training_step(params, loss, x, y, rule="adam", has_state=False, state=()):
         params, opt = update(params, grads, opt)
         return value, params, opt, state
 
-    held = [params, opt, state]
-
-    def run():
-        value, held[0], held[1], held[2] = step(*held, x, y)
-        return value
-
-    return run
+    return repeated(step, [params, opt, state], x, y)
 
 
 def mlp():
@@ -179,8 +211,7 @@ def autoencoder():
     p = [i.conv(1, 16, 3), i.conv(16, 32, 3), i.conv(32, 16, 3), i.conv(16, 1, 3)]
 
     def up(p, x):
-        return lax.conv_general_dilated(x, p["w"], (1, 1), [(1, 2)] * 2, lhs_dilation=(2, 2),
-                                        dimension_numbers=("NHWC", "HWIO", "NHWC")) + p["b"]  # fmt: skip
+        return conv_transpose(p, x, 2, 1, 1)
 
     def loss(p, x, y):
         h = nn.relu(conv(p[1], nn.relu(conv(p[0], x, 2, 1)), 2, 1))
@@ -190,7 +221,7 @@ def autoencoder():
     return training_step(p, loss, x, x)
 
 
-def _running(old, new):
+def running(old, new):
     return jax.tree.map(lambda a, b: 0.9 * a + 0.1 * b, old, new)
 
 
@@ -210,7 +241,7 @@ def vgg():
             if k in (1, 3, 4):
                 x = max_pool(x, 2, 2)
         x = nn.relu(linear(p["f"][0], x.reshape(x.shape[0], -1)))
-        return cross_entropy(linear(p["f"][1], x), y), _running(state, new)
+        return cross_entropy(linear(p["f"][1], x), y), running(state, new)
 
     return training_step(p, loss, i.normal(64, 32, 32, 3), i.classes(10, 64), "sgd", True, state)
 
@@ -245,89 +276,97 @@ def resnet18():
 
     def loss(p, state, x, y):
         out, stats = forward(p, x)
-        return cross_entropy(out, y), _running(state, stats)
+        return cross_entropy(out, y), running(state, stats)
 
     x = i.normal(32, 32, 32, 3)
     state = jax.tree.map(lambda s: jnp.zeros(s.shape), jax.eval_shape(lambda: forward(p, x)[1]))
     return training_step(p, loss, x, i.classes(10, 32), "sgd", True, state)
 
 
-def _recurrent(i, gates, n, h):
+def recurrent(i, gates, n, h):
     return {"wx": i.uniform((n, gates * h), h), "wh": i.uniform((h, gates * h), h), "bx": i.uniform((gates * h,), h),
             "bh": i.uniform((gates * h,), h)}  # fmt: skip
 
 
-def _lstm(p, x):
-    gx = x @ p["wx"] + p["bx"] + p["bh"]
+def lstm_cell(p, carry, g):
+    h, c = carry
+    a, f, u, o = jnp.split(g + h @ p["wh"], 4, 1)
+    c = nn.sigmoid(f) * c + nn.sigmoid(a) * jnp.tanh(u)
+    h = nn.sigmoid(o) * jnp.tanh(c)
+    return (h, c), h
 
-    def step(carry, g):
-        h, c = carry
-        a, f, u, o = jnp.split(g + h @ p["wh"], 4, 1)
-        c = nn.sigmoid(f) * c + nn.sigmoid(a) * jnp.tanh(u)
-        h = nn.sigmoid(o) * jnp.tanh(c)
-        return (h, c), h
 
+def lstm_layer(p, x, reverse=False):
     zero = jnp.zeros((x.shape[1], p["wh"].shape[0]))
-    return lax.scan(step, (zero, zero), gx)[1]
+    return lax.scan(functools.partial(lstm_cell, p), (zero, zero), x @ p["wx"] + p["bx"] + p["bh"], reverse=reverse)[1]
 
 
-def _gru(p, x):
-    gx = x @ p["wx"] + p["bx"]
+def gru_cell(p, h, g):
+    xr, xz, xn = jnp.split(g, 3, 1)
+    hr, hz, hn = jnp.split(h @ p["wh"] + p["bh"], 3, 1)
+    r, z = nn.sigmoid(xr + hr), nn.sigmoid(xz + hz)
+    n = jnp.tanh(xn + r * hn)
+    h = n + z * (h - n)
+    return h, h
 
-    def step(h, g):
-        xr, xz, xn = jnp.split(g, 3, 1)
-        hr, hz, hn = jnp.split(h @ p["wh"] + p["bh"], 3, 1)
-        r, z = nn.sigmoid(xr + hr), nn.sigmoid(xz + hz)
-        n = jnp.tanh(xn + r * hn)
-        h = n + z * (h - n)
-        return h, h
 
-    return lax.scan(step, jnp.zeros((x.shape[1], p["wh"].shape[0])), gx)[1]
+def gru_layer(p, x, reverse=False):
+    return lax.scan(functools.partial(gru_cell, p), jnp.zeros((x.shape[1], p["wh"].shape[0])), x @ p["wx"] + p["bx"], reverse=reverse)[1]
 
 
 def lstm():
     i = Init()
-    p = {"l": [_recurrent(i, 4, 200, 200) for _ in range(2)], "f": i.linear(200, 50)}
+    p = {"l": [recurrent(i, 4, 200, 200) for _ in range(2)], "f": i.linear(200, 50)}
 
     def loss(p, x, y):
-        return cross_entropy(linear(p["f"], _lstm(p["l"][1], _lstm(p["l"][0], x))[-1]), y)
+        return cross_entropy(linear(p["f"], lstm_layer(p["l"][1], lstm_layer(p["l"][0], x))[-1]), y)
 
     return training_step(p, loss, i.normal(35, 20, 200), i.classes(50, 20))
 
 
 def gru():
     i = Init()
-    p = {"l": [_recurrent(i, 3, 128, 256), _recurrent(i, 3, 256, 256)], "f": i.linear(256, 10)}
+    p = {"l": [recurrent(i, 3, 128, 256), recurrent(i, 3, 256, 256)], "f": i.linear(256, 10)}
 
     def loss(p, x, y):
-        return cross_entropy(linear(p["f"], _gru(p["l"][1], _gru(p["l"][0], x))[-1]), y)
+        return cross_entropy(linear(p["f"], gru_layer(p["l"][1], gru_layer(p["l"][0], x))[-1]), y)
 
     return training_step(p, loss, i.normal(50, 32, 128), i.classes(10, 32))
 
 
-def _attention(p, x, heads, causal):
-    b, t, d = x.shape
-    q, k, v = (u.reshape(b, t, heads, d // heads).transpose(0, 2, 1, 3) for u in jnp.split(linear(p["qkv"], x), 3, -1))
+def attend(q, k, v, heads, allowed=None, drop=None):
+    """Attention of (batch, tokens, width); `allowed` is broadcast to (batch, heads, queries, keys), `drop` gets the weights."""
+    b, t, d = q.shape
+    q, k, v = (u.reshape(b, -1, heads, d // heads).transpose(0, 2, 1, 3) for u in (q, k, v))
     s = q @ k.transpose(0, 1, 3, 2) * (d // heads) ** -0.5
-    if causal:
-        s = jnp.where(jnp.tril(jnp.ones((t, t), bool)), s, -jnp.inf)
-    return linear(p["o"], (nn.softmax(s) @ v).transpose(0, 2, 1, 3).reshape(b, t, d))
+    if allowed is not None:
+        s = jnp.where(allowed, s, -jnp.inf)
+    w = nn.softmax(s)
+    return ((w if drop is None else drop(w)) @ v).transpose(0, 2, 1, 3).reshape(b, t, d)
 
 
-def _block(i, d, ff):
+def attention(p, x, heads, allowed=None, drop=None):
+    return linear(p["o"], attend(*jnp.split(linear(p["qkv"], x), 3, -1), heads, allowed, drop))
+
+
+def causal(t):
+    return jnp.tril(jnp.ones((t, t), bool))
+
+
+def attention_block(i, d, ff):
     return {"qkv": i.linear(d, 3 * d), "o": i.linear(d, d), "n1": norm_params(d), "n2": norm_params(d), "f1": i.linear(d, ff),
             "f2": i.linear(ff, d)}  # fmt: skip
 
 
 def gpt():
     i = Init()
-    p = {"tok": i.normal(65, 128), "pos": i.normal(128, 128), "b": [_block(i, 128, 512) for _ in range(4)], "n": norm_params(128),
+    p = {"tok": i.normal(65, 128), "pos": i.normal(128, 128), "b": [attention_block(i, 128, 512) for _ in range(4)], "n": norm_params(128),
          "f": i.linear(128, 65)}  # fmt: skip
 
     def loss(p, x, y):
         h = p["tok"][x] + p["pos"]
         for b in p["b"]:
-            h = h + _attention(b, layer_norm(b["n1"], h), 4, True)
+            h = h + attention(b, layer_norm(b["n1"], h), 4, causal(h.shape[1]))
             h = h + linear(b["f2"], nn.gelu(linear(b["f1"], layer_norm(b["n2"], h)), approximate=False))
         return cross_entropy(linear(p["f"], layer_norm(p["n"], h)).reshape(-1, 65), y)
 
@@ -336,11 +375,11 @@ def gpt():
 
 def transformer():
     i = Init()
-    p = {"b": [_block(i, 128, 512) for _ in range(2)], "f": i.linear(128, 32)}
+    p = {"b": [attention_block(i, 128, 512) for _ in range(2)], "f": i.linear(128, 32)}
 
     def loss(p, x, y):
         for b in p["b"]:
-            x = layer_norm(b["n1"], x + _attention(b, x, 4, False))
+            x = layer_norm(b["n1"], x + attention(b, x, 4))
             x = layer_norm(b["n2"], x + linear(b["f2"], nn.relu(linear(b["f1"], x))))
         return cross_entropy(linear(p["f"], x).reshape(-1, 32), y)
 
@@ -349,22 +388,14 @@ def transformer():
 
 def adam25m():
     params = [jnp.zeros((1000, 1000)) for _ in range(25)]
-    opt = ([jnp.zeros((1000, 1000)) for _ in range(25)], [jnp.zeros((1000, 1000)) for _ in range(25)], jnp.zeros(()))
     grads = [jnp.full((1000, 1000), 1e-3) for _ in range(25)]
 
-    @functools.partial(jax.jit, donate_argnums=(0, 1, 2))
     def step(params, opt, grads):
         grads, norm = clipped(grads)
         params, opt = adam(params, grads, opt)
         return norm, params, opt, grads
 
-    held = [params, opt, grads]
-
-    def run():
-        norm, held[0], held[1], held[2] = step(*held)
-        return norm
-
-    return run
+    return repeated(step, [params, adam_state(params), grads])
 
 
 STEPS = {

@@ -2,7 +2,7 @@
 
 Peers: torch, torch.compile, jax, rushlight, rushlight.compile. Prints a JSON object: the median and quartiles of the step's
 time in milliseconds, the loss after five steps (from the same seed in all but JAX), the process's peak memory in MB, and how
-long the first calls took beyond the time of as many steps.
+long the first calls took beyond the time of as many steps. Prints null where the peer has no such step.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 
-from .workloads import WORKLOADS
+from .registry import WORKLOADS
 
 WARM_UP = 5  # calls; the loss of the last one is compared
 
@@ -71,19 +71,20 @@ def operations(step) -> float:
 
 
 def build(name, peer):
-    """step() -> something with .item()"""
+    """step() -> something with .item(); None where nobody wrote the step for this peer."""
     if peer == "jax":
-        from .jax_steps import STEPS
+        from .jax_networks import STEPS
 
-        return STEPS[name]()
+        return STEPS[name]() if name in STEPS else None
     library, _, compiled = peer.partition(".")
-    workload = next(w for w in WORKLOADS if w.name == name)
-    return workload.build(importlib.import_module(library), bool(compiled))
+    return WORKLOADS[name].build(importlib.import_module(library), bool(compiled))
 
 
 def main() -> None:
     name, peer, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
     step = build(name, peer)
+    if step is None:
+        return print("null")
     start = time.perf_counter()
     for _ in range(WARM_UP):
         loss = step().item()

@@ -11,35 +11,58 @@ from collections.abc import Callable
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """One training step. `quick`: part of `make bench-quick`. `bound`: "operations" or "bandwidth", its floor."""
+    """One training step.
+
+    `quick`: part of `make bench-quick`. `bound`: "operations" or "bandwidth", its floor. `group`: "steps" (`make bench`) or
+    "others" (`make bench-others`). `draws`: the compiled part draws random numbers, and torch.compile has its own.
+    """
 
     name: str
     build: Callable  # (T, compiled) -> step
     quick: bool = True
     bound: str = "operations"
+    group: str = "steps"
+    draws: bool = False
 
 
-def training_step(T, compiled, model, inputs, targets, optimizer, loss):
-    """step() -> loss, a tensor. `compiled`: as the library's users do it."""
+def compiled_part(T, compiled, objective):
+    """Forward and loss as PyTorch's users compile them; clipping and the optimizer have their own fused kernels."""
+    return T.compile(objective) if compiled and T.__name__ == "torch" else objective
+
+
+def compiled_step(T, compiled, step):
+    """The whole step as rushlight's users compile it."""
+    return T.compile(step, fullgraph=True) if compiled and T.__name__ == "rushlight" else step
+
+
+def adam(T, model):
+    return T.optim.Adam(model.parameters())
+
+
+def sgd(T, model):
+    return T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+
+def descent(T, compiled, model, objective, batch, optimizer):
+    """step() -> loss, a tensor. `objective(*batch)` is the loss of `model`."""
     parameters = list(model.parameters())
+    objective = compiled_part(T, compiled, objective)
 
-    def objective(x, y):
-        return loss(model(x), y)
-
-    if compiled and T.__name__ == "torch":  # forward and backward; clipping and the optimizer have their own fused kernels
-        objective = T.compile(objective)
-
-    def step(x, y):
+    def step(*batch):
         optimizer.zero_grad()
-        value = objective(x, y)
+        value = objective(*batch)
         value.backward()
         T.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         return value.detach()
 
-    if compiled and T.__name__ == "rushlight":
-        step = T.compile(step, fullgraph=True)
-    return lambda: step(inputs, targets)
+    step = compiled_step(T, compiled, step)
+    return lambda: step(*batch)
+
+
+def training_step(T, compiled, model, inputs, targets, optimizer, loss):
+    """step() -> loss, a tensor."""
+    return descent(T, compiled, model, lambda x, y: loss(model(x), y), (inputs, targets), optimizer)
 
 
 def mlp(T, compiled=False):
@@ -48,7 +71,7 @@ def mlp(T, compiled=False):
     nn = T.nn
     model = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Linear(256, 10))
     x, y = T.randn(64, 784), T.randint(0, 10, (64,))
-    return training_step(T, compiled, model, x, y, T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, x, y, adam(T, model), T.nn.CrossEntropyLoss())
 
 
 def tiny(T, compiled=False):
@@ -57,7 +80,7 @@ def tiny(T, compiled=False):
     nn = T.nn
     model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 4))
     x, y = T.randn(32, 8), T.randint(0, 4, (32,))
-    return training_step(T, compiled, model, x, y, T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, x, y, adam(T, model), T.nn.CrossEntropyLoss())
 
 
 def lenet(T, compiled=False):
@@ -79,8 +102,7 @@ def lenet(T, compiled=False):
             return self.fc3(F.relu(self.fc2(F.relu(self.fc1(x)))))
 
     model = LeNet()
-    optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    return training_step(T, compiled, model, T.randn(128, 1, 32, 32), T.randint(0, 10, (128,)), optimizer, nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, T.randn(128, 1, 32, 32), T.randint(0, 10, (128,)), sgd(T, model), nn.CrossEntropyLoss())
 
 
 def autoencoder(T, compiled=False):
@@ -93,7 +115,7 @@ def autoencoder(T, compiled=False):
         nn.ConvTranspose2d(16, 1, 3, stride=2, padding=1, output_padding=1), nn.Sigmoid(),
     )  # fmt: skip
     x = T.rand(64, 1, 28, 28)
-    return training_step(T, compiled, model, x, x, T.optim.Adam(model.parameters()), nn.MSELoss())
+    return training_step(T, compiled, model, x, x, adam(T, model), nn.MSELoss())
 
 
 def vgg(T, compiled=False):
@@ -106,8 +128,7 @@ def vgg(T, compiled=False):
 
     model = nn.Sequential(*block(3, 32), *block(32, 32), nn.MaxPool2d(2), *block(32, 64), *block(64, 64), nn.MaxPool2d(2),
                           *block(64, 128), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(2048, 128), nn.ReLU(), nn.Linear(128, 10))  # fmt: skip
-    optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    return training_step(T, compiled, model, T.randn(64, 3, 32, 32), T.randint(0, 10, (64,)), optimizer, nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, T.randn(64, 3, 32, 32), T.randint(0, 10, (64,)), sgd(T, model), nn.CrossEntropyLoss())
 
 
 def resnet18(T, compiled=False):
@@ -134,8 +155,7 @@ def resnet18(T, compiled=False):
         layers += [Block(width, b, stride), Block(b, b, 1)]
         width = b
     model = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10))
-    optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
-    return training_step(T, compiled, model, T.randn(32, 3, 32, 32), T.randint(0, 10, (32,)), optimizer, nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, T.randn(32, 3, 32, 32), T.randint(0, 10, (32,)), sgd(T, model), nn.CrossEntropyLoss())
 
 
 class _Last:
@@ -165,9 +185,8 @@ def alexnet(T, compiled=False):
         nn.Conv2d(384, 256, 3, 1, 1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten(),
         nn.Linear(6400, 4096), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(0.5), nn.Linear(4096, 10),
     )  # fmt: skip
-    optimizer = T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     x, y = T.randn(16, 1, 224, 224), T.randint(0, 10, (16,))
-    return training_step(T, compiled, model, x, y, optimizer, nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, x, y, sgd(T, model), nn.CrossEntropyLoss())
 
 
 def gpt(T, compiled=False):
@@ -212,7 +231,7 @@ def lstm(T, compiled=False):
     T.manual_seed(0)
     model = _Last.make(T, T.nn.LSTM(200, 200, 2), 200, 50)
     x, y = T.randn(35, 20, 200), T.randint(0, 50, (20,))
-    return training_step(T, compiled, model, x, y, T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, x, y, adam(T, model), T.nn.CrossEntropyLoss())
 
 
 def gru(T, compiled=False):
@@ -220,7 +239,7 @@ def gru(T, compiled=False):
     T.manual_seed(0)
     model = _Last.make(T, T.nn.GRU(128, 256, 2), 256, 10)
     x, y = T.randn(50, 32, 128), T.randint(0, 10, (32,))
-    return training_step(T, compiled, model, x, y, T.optim.Adam(model.parameters()), T.nn.CrossEntropyLoss())
+    return training_step(T, compiled, model, x, y, adam(T, model), T.nn.CrossEntropyLoss())
 
 
 def transformer(T, compiled=False):
@@ -253,11 +272,11 @@ def adam25m(T, compiled=False):
 # writes parameters and two averages. (After the first steps the norm is 1 and nothing is left to scale.)
 ADAM_READ, ADAM_UPDATED = 25e6 * 4 * 2, 25e6 * 4 * 6
 
-WORKLOADS = [
+STEPS = [
     Workload("mlp-784-256-10", mlp),
     Workload("mlp-8-64-64-4", tiny),
     Workload("lenet", lenet),
-    Workload("alexnet", alexnet, quick=False),
+    Workload("alexnet", alexnet, quick=False, draws=True),
     Workload("resnet18-cifar", resnet18, quick=False),
     Workload("small-vgg", vgg, quick=False),
     Workload("conv-autoencoder", autoencoder),

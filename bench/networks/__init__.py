@@ -1,0 +1,12 @@
+"""Other networks that people train, at sizes of an ordinary computer: `make bench-others`."""
+
+from __future__ import annotations
+
+from ..workloads import Workload
+from . import images, sequences, vectors
+
+NETWORKS = [
+    Workload(build.__name__.replace("_", "-"), build, group="others", draws=build in module.DRAWS)
+    for module in (images, sequences, vectors)
+    for build in module.NETWORKS
+]
