@@ -88,6 +88,13 @@ void sum_rows(const Entries& e, const T* g, int64_t width, T* out, const F& fact
   parallel_for((wide + per - 1) / per, [&](int64_t k) {
     std::memset(out + k * per, 0, static_cast<size_t>(std::min(per, wide - k * per)) * sizeof(T));
   });
+  // Rows of g lie far apart where a job takes some of them only.
+  constexpr int64_t kAhead = 8, kLine = 64 / static_cast<int64_t>(sizeof(T));
+  const int64_t near = std::min<int64_t>(width, 16 * kLine);
+  auto prefetch = [&](int64_t i) {
+    const T* s = g + e.source(i) * width;
+    for (int64_t j = 0; j < near; j += kLine) __builtin_prefetch(s + j);
+  };
   auto add = [&](int64_t i) {
     T* o = out + e.index[i] * width;
     const T* s = g + e.source(i) * width;
@@ -109,8 +116,10 @@ void sum_rows(const Entries& e, const T* g, int64_t width, T* out, const F& fact
   std::copy(begin.p, begin.p + jobs, next.p);
   for (int64_t i = 0; i < e.n; ++i) order[next[e.index[i] / range]++] = i;
   parallel_for(jobs, [&](int64_t k) {
-    for (int64_t at = begin[k]; at < begin[k + 1]; ++at)
+    for (int64_t at = begin[k]; at < begin[k + 1]; ++at) {
+      if (const int64_t next = at + kAhead; next < begin[k + 1] && !e.left_out(order[next])) prefetch(order[next]);
       if (!e.left_out(order[at])) add(order[at]);
+    }
   });
 }
 

@@ -79,6 +79,10 @@ void fused_run(const Call& c) {
     s.direct = !s.constant && s.walk.linear() && !is_half(a.dtype);
     if (s.constant) convert(DType::f32, &s.value, a.dtype, a.data(), 1);
   }
+  int64_t period = 0;
+  for (int k = 0; k < c.nin; ++k)
+    if (!period && !in[k].direct && !in[k].constant) period = in[k].walk.period();
+  const int64_t length = tile_length(period);
   parallel_for((numel + kChunk - 1) / kChunk, [&](int64_t chunk) {
     const int64_t begin = chunk * kChunk, end = begin + kChunk < numel ? begin + kChunk : numel;
     // Tiles for registers, for inputs that are not read in place and for outputs that are rounded.
@@ -87,10 +91,10 @@ void fused_run(const Call& c) {
     for (int k = 0; k < c.nin; ++k)
       if (in[k].constant)
         for (int64_t i = 0; i < kTile; ++i) tiles[(registers + k) * kTile + i] = in[k].value;
-    for (int64_t at = begin; at < end; at += kTile) {
-      const int64_t n = end - at < kTile ? end - at : kTile;
-      for (int k = 0; k < c.nin; ++k)
-        if (!in[k].direct && !in[k].constant)
+    for (int64_t at = begin; at < end; at += length) {
+      const int64_t n = std::min(end - at, length);
+      for (int k = 0; k < c.nin; ++k)        // a repeated row fills its tile once
+        if (!in[k].direct && !in[k].constant && (at == begin || !period || in[k].walk.period() != period))
           gather_as(is_half(in[k].type) ? DType::f32 : in[k].type, in[k].walk, in[k].type, at, n, tiles + (registers + k) * kTile, raw);
       auto where = [&](const Place& p) -> void* {
         if (p.kind == 0 && is_half(c.out[p.index]->dtype)) return tiles + (registers + c.nin + p.index) * kTile;

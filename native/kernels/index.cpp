@@ -108,6 +108,16 @@ void runs(int ndim, const int64_t* shape, const int64_t* a, const int64_t* b, in
   }
 }
 
+// Whether these dimensions lie in one run of memory.
+bool one_run(int ndim, const int64_t* shape, const int64_t* strides) {
+  int64_t step = 1;
+  for (int d = ndim - 1; d >= 0; --d) {
+    if (shape[d] != 1 && strides[d] != step) return false;
+    step *= shape[d];
+  }
+  return true;
+}
+
 // fn(pointer-like zero) by element size: moving elements needs no arithmetic.
 template <class F>
 void by_size(DType t, const F& fn) {
@@ -162,24 +172,22 @@ void index_run(const Call& c) {
       });
       return;
     }
-    bool whole = true;                       // a part is one run of memory
-    for (int d = 0; d < f.after; ++d) whole &= shape[d] == 1 || strides[d] == dense[d];
+    const bool short_runs = f.nafter < 1024 && one_run(f.after, shape, strides);
     parallel_for((rows + per - 1) / per, [&](int64_t k) {
-      int64_t b = -1, base = 0;
-      for (int64_t r = k * per; r < std::min(rows, (k + 1) * per); ++r) {
-        if (r / f.n != b) {
-          b = r / f.n;
-          base = offset_of(b, f.before, x.shape, x.strides);
-        }
-        const int64_t from = base + where[r - b * f.n];
-        if (whole && f.nafter < 1024) {
-          copy_run(o + r * f.nafter, s + from, f.nafter);
+      const int64_t end = std::min(rows, (k + 1) * per);
+      for (int64_t r = k * per; r < end;) {
+        const int64_t b = r / f.n, stop = std::min(end, (b + 1) * f.n);
+        const int64_t base = offset_of(b, f.before, x.shape, x.strides), *at = where.p - b * f.n;
+        if (short_runs) {
+          for (; r < stop; ++r) copy_run(o + r * f.nafter, s + base + at[r], f.nafter);
           continue;
         }
-        runs(f.after, shape, strides, dense, f.nafter, from, r * f.nafter, [&](int64_t i, int64_t j, int64_t n, int64_t sa, int64_t) {
-          if (sa == 1) std::memcpy(o + j, s + i, static_cast<size_t>(n) * sizeof(T));
-          else for (int64_t e = 0; e < n; ++e) o[j + e] = s[i + e * sa];
-        });
+        for (; r < stop; ++r)
+          runs(f.after, shape, strides, dense, f.nafter, base + at[r], r * f.nafter,
+               [&](int64_t i, int64_t j, int64_t n, int64_t sa, int64_t) {
+                 if (sa == 1) std::memcpy(o + j, s + i, static_cast<size_t>(n) * sizeof(T));
+                 else for (int64_t e = 0; e < n; ++e) o[j + e] = s[i + e * sa];
+               });
       }
     });
   });
@@ -200,10 +208,20 @@ void put(const Call& c, const F& write) {
   const int index_dims = c.in[1]->ndim;
   const int64_t *vshape = values.shape, *vstrides = values.strides;
   const int64_t per = std::max<int64_t>(1, kWork / std::max<int64_t>(1, f.n * f.nafter));
+  const bool rows = index_dims == 1 && one_run(f.after, out.shape + f.before + f.indexed, out.strides + f.before + f.indexed) &&
+                    one_run(f.after, vshape + f.before + 1, vstrides + f.before + 1);
   parallel_for((f.nbefore + per - 1) / per, [&](int64_t k) {
     for (int64_t b = k * per; b < std::min(f.nbefore, (k + 1) * per); ++b) {
       const int64_t base = offset_of(b, f.before, out.shape, out.strides);
       const int64_t vbase = offset_of(b, f.before, vshape, vstrides);
+      if (rows) {
+        for (int64_t i = 0; i < f.n; ++i) {
+          T* to = o + base + where[i];
+          const T* at = v + vbase + i * vstrides[f.before];
+          for (int64_t e = 0; e < f.nafter; ++e) write(to[e], at[e]);
+        }
+        continue;
+      }
       for (int64_t i = 0; i < f.n; ++i) {
         const int64_t from = vbase + (index_dims == 1 ? i * vstrides[f.before] : offset_of(i, index_dims, vshape + f.before, vstrides + f.before));
         if (f.after == 0) {

@@ -188,7 +188,7 @@ void fill_with(int item, const char* value, int64_t n, char* tile) {
 // Operands that are broadcast by rows or columns: how long the stretches are in which each lies in one run or is one number,
 // 0 if it takes more than that. Tiles end with such a stretch, so that runs are read in place.
 int64_t line_length(const Operand* ops, int arity, const Operand& target) {
-  constexpr int64_t kShort = 64;
+  constexpr int64_t kShort = 128;
   int64_t line = 0;
   if (!target.direct) return 0;
   for (int k = 0; k < arity; ++k) {
@@ -257,6 +257,10 @@ void run_tiles(const Call& c, const Array& out, DType compute, DType result, Til
   all_direct &= target.direct;
 
   const int64_t numel = out.numel, line = all_direct ? 0 : line_length(ops, d.arity, target);
+  int64_t period = 0;
+  for (int k = 0; k < d.arity; ++k)
+    if (!period && !ops[k].direct) period = ops[k].walk.period();
+  const int64_t length = tile_length(period);
   const Number* params = c.num;
   const int64_t chunks = (numel + kChunk - 1) / kChunk;
   parallel_for(chunks, [&](int64_t chunk) {
@@ -269,13 +273,13 @@ void run_tiles(const Call& c, const Array& out, DType compute, DType result, Til
     }
     if (line) return run_lines(ops, d.arity, target, line, begin, end, tile, params);
     alignas(64) char raw[kTile * 8], result_tile[kTile * 8], operand_tile[kMaxOperands][kTile * 8];
-    const int64_t fill = end - begin < kTile ? end - begin : kTile;
-    for (int k = 0; k < d.arity; ++k) {      // a number or 0-d operand fills its tile once
-      Operand& o = ops[k];
-      if (o.walk.constant()) gather_as(o.want, o.walk, o.dtype, 0, fill, operand_tile[k], raw);
+    auto filled = [&](const Operand& o) { return !o.direct && (o.walk.constant() || (period && o.walk.period() == period)); };
+    for (int k = 0; k < d.arity; ++k) {      // a number, a 0-d operand or a repeated row fills its tile once
+      const Operand& o = ops[k];
+      if (filled(o)) gather_as(o.want, o.walk, o.dtype, o.walk.constant() ? 0 : begin, std::min(end - begin, length), operand_tile[k], raw);
     }
-    for (int64_t at = begin; at < end; at += kTile) {
-      const int64_t n = end - at < kTile ? end - at : kTile;
+    for (int64_t at = begin; at < end; at += length) {
+      const int64_t n = std::min(end - at, length);
       for (int k = 0; k < d.arity; ++k) {
         const Operand& o = ops[k];
         if (o.direct) {
@@ -283,8 +287,7 @@ void run_tiles(const Call& c, const Array& out, DType compute, DType result, Til
           continue;
         }
         in[k] = operand_tile[k];
-        if (o.walk.constant()) continue;
-        gather_as(o.want, o.walk, o.dtype, at, n, operand_tile[k], raw);
+        if (!filled(o)) gather_as(o.want, o.walk, o.dtype, at, n, operand_tile[k], raw);
       }
       if (target.direct) {
         tile(target.walk.base + at * target.walk.item, in, n, params);

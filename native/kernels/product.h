@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "gemm.h"
+#include "product_row.h"
 
 namespace rl {
 namespace {
@@ -207,6 +207,7 @@ bool dots_are_faster(int64_t M, int64_t K, const Matrix<T>& A, const Matrix<T>& 
 template <class T>
 void gemm_serial_or_parallel(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, int64_t ldc,
                              bool accumulate, const Epilogue<T>& e, bool parallel) {
+  if (M == 1 && !parallel && row_product<T>(N, K, A, B, C, accumulate, e)) return;
   if (M > 0 && N > 0 && dots_are_faster(M, K, A, B)) return dot_product(M, N, K, A, B, C, ldc, accumulate, e, parallel);
   Product<T>(M, N, K, A, B, C, ldc, accumulate, e).run(parallel);
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "convert.h"
+#include "window.h"
 
 namespace rl {
 namespace {
@@ -20,8 +21,13 @@ struct Walk {
 
   bool linear() const { return ndim == 0 || (ndim == 1 && stride[0] == 1); }
   bool constant() const { return ndim == 1 && stride[0] == 0; }
+  // Of a row that is repeated: its length.
+  int64_t period() const { return ndim == 2 && stride[0] == 0 && size[1] <= kTile / 2 ? size[1] : 0; }
   bool long_runs() const { return ndim && stride[ndim - 1] == 1 && size[ndim - 1] >= 32; }     // worth a call each
 };
+
+// How long tiles are, so that each of them begins where the last one has in a row that is repeated: its tile is filled once.
+inline int64_t tile_length(int64_t period) { return period ? kTile / period * period : kTile; }
 
 // Dimensions from the outermost to the innermost in memory.
 inline void memory_order(const Array& a, int* order) {
@@ -92,11 +98,21 @@ inline void stretches(const Walk& w, int64_t start, int64_t n, const F& run) {
 template <class T>
 inline void gather(const Walk& w, int64_t start, int64_t n, void* tile) {
   T* t = static_cast<T*>(tile);
+  if (w.ndim == 2 && w.stride[1] == 0) {      // a column
+    const T* s = reinterpret_cast<const T*>(w.base) + start / w.size[1] * w.stride[0];
+    int64_t left = w.size[1] - start % w.size[1];
+    for (T* const end = t + n; t < end; s += w.stride[0], left = w.size[1]) {
+      left = std::min<int64_t>(left, end - t);
+      set_run(t, *s, left);
+      t += left;
+    }
+    return;
+  }
   stretches(w, start, n, [t](const char* p, int64_t step, int64_t at, int64_t len) {
     const T* s = reinterpret_cast<const T*>(p);
     T* d = t + at;
-    if (step == 1) std::memcpy(d, s, static_cast<size_t>(len) * sizeof(T));
-    else if (step == 0) for (int64_t i = 0; i < len; ++i) d[i] = *s;
+    if (step == 1) copy_run(d, s, len);
+    else if (step == 0) set_run(d, *s, len);
     else for (int64_t i = 0; i < len; ++i) d[i] = s[i * step];
   });
 }

@@ -49,6 +49,8 @@ inline void set_run(T* d, T v, int64_t n) {
     } else if (n >= Q) {
       std::memcpy(d, &y, Q * sizeof(T));
       std::memcpy(d + n - Q, &y, Q * sizeof(T));
+    } else if constexpr (Q > 4) {
+      for (int64_t i = 0; i < n; ++i) d[i] = v;
     } else {
       if (n > 0) d[0] = v;
       if (n > 1) d[1] = v;

@@ -35,7 +35,7 @@ CHAINS = {
 
 
 @pytest.mark.parametrize("chain", CHAINS)
-@pytest.mark.parametrize("shape", [(7, 5), (300, 257)])
+@pytest.mark.parametrize("shape", [(7, 5), (300, 257), (900, 40)])
 def test_pointwise_chains(chain, shape):
     """Chains of pointwise ops become one call, with the same bits."""
     torch.manual_seed(0)

@@ -30,6 +30,9 @@ ROWS = [
     Row("index", lambda T, x: T.index_select(x, 0, T.tensor(0)), lambda r: r(), "index_select_scalar"),
     Row("index", lambda T, x, i: T.index_select(x, -1, i.int()), lambda r: (r(3, 4), r.integers(0, 4, 2)), "index_select_int32"),
     Row("index_put", lambda T, x, i, s: T.index_add(x, 1, i, s), lambda r: (r(3, 4), r.integers(0, 4, 6), r(3, 6)), "index_add", dtypes=ALL),
+    *[Row("index_put", lambda T, x, i, s: T.index_add(x, 0, i, s), lambda r, w=w: (r(9, *w), r.integers(0, 9, 40), r(40, *w)), f"index_add_rows_{w}", dtypes=ALL)
+      for w in ((1,), (7,), (16,), (3, 5))],
+    Row("index_put", lambda T, x, i, s: T.index_add(x.transpose(0, 2), 1, i, s.transpose(0, 2)), lambda r: (r(3, 9, 5), r.integers(0, 9, 20), r(3, 20, 5)), "index_add_strided"),
     Row("index_put", lambda T, x, i, s: T.index_add(x, 0, i, s, alpha=2), lambda r: (r(3, 4), r.integers(0, 3, 6), r(6, 4)), "index_add_alpha"),
     Row("index_put", lambda T, x, i, s: inplace("index_add_", 0)(T, x, i, s), lambda r: (r(3, 4), r.integers(0, 3, 6), r(6, 4)), "index_add_inplace"),
     Row("index_put", lambda T, x, s: T.index_copy(x, 1, T.tensor([2, 0]), s), lambda r: (r(3, 4), r(3, 2)), "index_copy", dtypes=ALL),

@@ -23,6 +23,11 @@ ROWS = [
     *[Row("mm", lambda T, c, a, b, k=k: T.addmm(c, a, b, **k), pair((4,), (2, 3), (3, 4)), f"addmm_{i}") for i, k in enumerate([{}, {"beta": 0.5, "alpha": 2}, {"beta": 0}])], Row("mv", lambda T, c, a, b: T.addmv(c, a, b, beta=2), pair((2,), (2, 3), (3,)), "addmv"), Row("mul", lambda T, c, a, b: T.addr(c, a, b, alpha=2), pair((2, 3), (2,), (3,)), "addr"),
     Row("bmm", lambda T, c, a, b: T.baddbmm(c, a, b, beta=0.5), pair((5, 2, 4), (5, 2, 3), (5, 3, 4)), "baddbmm"), Row("bmm", lambda T, c, a, b: T.addbmm(c, a, b), pair((2, 4), (5, 2, 3), (5, 3, 4)), "addbmm"),
     *[Row("linear", lambda T, x, w, b: T.nn.functional.linear(x, w, b), pair(s, (4, 3), (4,)), f"{s}", dtypes=D if i == 0 else FLOATS) for i, s in enumerate([(2, 3), (3,), (5, 2, 3), (0, 3)])], Row("linear", lambda T, x, w: T.nn.functional.linear(x, w), pair((2, 3), (4, 3)), "no_bias"),
+    # One row: sums of whole rows of B and dot products with its columns, around the width of vectors and of blocks.
+    *[Row("bmm", lambda T, a, b, t=t: a @ (b.transpose(-2, -1) if t else b), pair((3, 1, k), (3, n, k) if t else (3, k, n)), f"row_{t}_{k}_{n}", **L)
+      for t in (False, True) for k, n in [(1, 5), (3, 16), (16, 17), (33, 1), (40, 129), (401, 33), (520, 15)]],
+    Row("bmm", lambda T, a, b: a.transpose(1, 2) @ b[:, :, ::2], pair((3, 20, 1), (3, 20, 70)), "row_strided", **L),
+    Row("linear", lambda T, x, w, b: T.nn.functional.linear(x, w, b).relu(), pair((1, 100), (37, 100), (37,)), "row", **L),
     Row("linear", lambda T, x, w: T.nn.functional.linear(x.transpose(0, 1), w), pair((1, 5, 3), (4, 3)), "size-1"),
     Row("linear", lambda T, x, w, b: T.nn.functional.linear(x, w, b), pair((64, 200), (100, 200), (100,)), "large", **L),
 ]  # fmt: skip

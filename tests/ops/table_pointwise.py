@@ -56,6 +56,10 @@ ROWS = [
     *[row for n in POSITIVE for row in unary(n, "positive", rtol=1e-6 if n == "lgamma" else None)],
     *[row for n in REAL for row in unary(n, inplace=n != "asinh")],
     *[row for n in ("asin", "acos", "atanh") for row in unary(n, "unit", dtypes=FLOATS + HALFS, inplace=n != "atanh")],
+    # A row that is repeated, and a column, over several chunks of elements; operands of two dtypes.
+    *[Row("mul", lambda T, x, y: (x * y, y - x), lambda r, s=s, p=p: (r(700, p), r(*s)), f"mul_{s}_of_{p}", dtypes=("float32", "bfloat16", "int64"), second=False)
+      for p in (5, 48, 100, 129) for s in ((p,), (700, 1))],
+    Row("add", lambda T, x, y, z: x + y + z, lambda r: (r(700, 60), r.integers(-9, 9, 60), r.integers(0, 9, 700, 1)), "add_row_and_column", second=False),
     Row("acosh", lambda T, x: T.acosh(x + 1), lambda r: r.positive(3, 4), dtypes=FLOATS + HALFS),
     *unary("reciprocal", "positive"), *unary("neg", dtypes=NUMERIC), *unary("abs", dtypes=NUMERIC), *unary("sign"), *unary("square", dtypes=NUMERIC),
     *unary("relu", dtypes=NUMERIC, out=False), *[row for n in ("floor", "ceil", "trunc", "round") for row in unary(n, dtypes=NUMERIC)],

@@ -35,7 +35,15 @@ def _mm(a, b, /):
     return K.matmul(a, b)
 
 
-_mm.vjp(a=lambda g, b: _mm(g, b.t()), b=lambda g, a: _mm(a.t(), g))
+def _as_laid_out(product, a, b, layout):
+    """a @ b, the gradient of an operand. That of a transposed one is made as its transpose, so that it need not be copied later."""
+    strides = layout[0]
+    if strides[-2] == 1 and strides[-1] > 1:
+        return product(b.transpose(-2, -1), a.transpose(-2, -1)).transpose(-2, -1)
+    return product(a, b)
+
+
+_mm.vjp(a=lambda g, a_layout, b: _as_laid_out(_mm, g, b.t(), a_layout), b=lambda g, a, b_layout: _as_laid_out(_mm, a.t(), g, b_layout))
 
 
 @op(grad_name="BmmBackward0")
@@ -47,8 +55,8 @@ def _unbroadcast(g, shape):
     return g.sum_to_size(shape) if g._a.shape != shape else g
 
 
-_bmm.vjp(a=lambda g, a_shape, b: _unbroadcast(_bmm(g, b.transpose(-2, -1)), a_shape),
-         b=lambda g, a, b_shape: _unbroadcast(_bmm(a.transpose(-2, -1), g), b_shape))  # fmt: skip
+_bmm.vjp(a=lambda g, a_shape, a_layout, b: _unbroadcast(_as_laid_out(_bmm, g, b.transpose(-2, -1), a_layout), a_shape),
+         b=lambda g, a, b_shape, b_layout: _unbroadcast(_as_laid_out(_bmm, a.transpose(-2, -1), g, b_layout), b_shape))  # fmt: skip
 
 
 @method(out=True)
