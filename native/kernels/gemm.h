@@ -5,6 +5,7 @@
 // 6 x 16 with AVX2, 4 x 8 with SSE. The last columns, if they fit into one vector, take half the time.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #if defined(__AVX512F__)
 #include <immintrin.h>
@@ -204,14 +205,19 @@ struct Matrix {
   const T* p;
   int64_t rs, cs;                             // row and column strides
 
+  // A large B comes from beyond the core's cache, in pieces too short for the hardware to fetch the next ones in advance.
+  static constexpr int64_t kRowsAhead = 12, kAhead = 48;
+
   // Panel of B: rows k0..k0+kc, columns j0..j0+cols, k-major, zero-padded to NR.
   void pack_b(T* out, int64_t k0, int64_t kc, int64_t j0, int cols) const {
     constexpr int NR = kNR<T>;
     const T* s = p + k0 * rs + j0 * cs;
     if (cs == 1) {
       constexpr int L = Simd<T>::lanes;
-      for (int64_t k = 0; k < kc; ++k)
+      for (int64_t k = 0; k < kc; ++k) {
+        for (int h = 0; h < 2; ++h) __builtin_prefetch(s + std::min(k + kRowsAhead, kc - 1) * rs + h * L);
         for (int h = 0; h < 2; ++h) Simd<T>::store(out + k * NR + h * L, Simd<T>::load_some(s + k * rs + h * L, cols - h * L));
+      }
       return;
     }
     const int turned = NR % 8 == 0 && rs == 1 ? cols / 8 * 8 : 0;
@@ -229,6 +235,7 @@ struct Matrix {
     int64_t k = 0;
     for (; k + 16 <= kc; k += 16)             // a whole cache line of each column: their lines may fall on each other
       for (int j = 0; j < cols; j += 8) {
+        for (int c = j; c < j + 8; ++c) __builtin_prefetch(s + c * cs + std::min(k + kAhead, kc - 1));
         transpose8(out + k * NR + j, NR, s + j * cs + k, cs);
         transpose8(out + (k + 8) * NR + j, NR, s + j * cs + k + 8, cs);
       }
