@@ -176,6 +176,18 @@ void release_owner(Storage* s) {
   Py_XDECREF(static_cast<PyObject*>(s->owner));
 }
 
+// Memory that `owner` keeps alive.
+Storage* borrowed(void* data, size_t nbytes, nb::handle owner) {
+  auto* s = new Storage;
+  s->data = data;
+  s->nbytes = nbytes;
+  s->owner = owner.inc_ref().ptr();
+  s->release = release_owner;
+  s->born = recording_id();
+  s->host = true;
+  return s;
+}
+
 }  // namespace
 
 void bind_array(nb::module_& m) {
@@ -313,14 +325,7 @@ void bind_array(nb::module_& m) {
     set_shape(a, sizes(shape));
     Sizes st = sizes(strides);
     for (int i = 0; i < st.n; ++i) a.strides[i] = st.v[i];
-    auto* s = new Storage;
-    s->data = reinterpret_cast<void*>(data);
-    s->nbytes = nbytes;
-    s->owner = owner.inc_ref().ptr();
-    s->release = release_owner;
-    s->born = recording_id();
-    s->host = true;
-    a.storage = s;
+    a.storage = borrowed(reinterpret_cast<void*>(data), nbytes, owner);
     return wrapped(std::move(a));
   });
   // The same of a NumPy array, whose elements have this type. Its strides in bytes: a buffer has others where they do not matter.
@@ -352,14 +357,7 @@ void bind_array(nb::module_& m) {
       a.numel *= view.shape[i];
       reach += (view.shape[i] - 1) * step.v[i];
     }
-    auto* s = new Storage;
-    s->data = view.buf;
-    s->nbytes = a.numel ? static_cast<size_t>(reach) : 0;
-    s->owner = owner.inc_ref().ptr();
-    s->release = release_owner;
-    s->born = recording_id();
-    s->host = true;
-    a.storage = s;
+    a.storage = borrowed(view.buf, a.numel ? static_cast<size_t>(reach) : 0, owner);
     return wrapped(std::move(a));
   });
   m.def("set_dtypes", [](nb::list list) {

@@ -91,21 +91,12 @@ void strips(const Problem& p, const F& fn) {
   });
 }
 
-// sum_k w_k a_k over classes that are `inner` apart, in sixteen lanes: one chain of additions is as long as their latency.
+// sum_k w_k a_k over classes that are `inner` apart.
 template <class T>
 double sum_of_classes(const T* a, int64_t C, int64_t inner, const T* w) {
-  double lane[kLanes] = {};
-  int64_t k = 0;
-  if (inner == 1 && !w)
-    for (; k + kLanes <= C; k += kLanes)
-      for (int64_t i = 0; i < kLanes; ++i) lane[i] += static_cast<double>(a[k + i]);
-  else
-    for (; k + kLanes <= C; k += kLanes)
-      for (int64_t i = 0; i < kLanes; ++i) lane[i] += static_cast<double>(a[(k + i) * inner]) * (w ? w[k + i] : T(1));
-  for (int64_t i = 0; k < C; ++k, ++i) lane[i] += static_cast<double>(a[k * inner]) * (w ? w[k] : T(1));
-  for (int64_t half = kLanes / 2; half; half >>= 1)
-    for (int64_t i = 0; i < half; ++i) lane[i] += lane[i + half];
-  return lane[0];
+  if (w) return lane_sum<double>(C, [&](int64_t k) { return static_cast<double>(a[k * inner]) * static_cast<double>(w[k]); });
+  if (inner == 1) return lane_sum<double>(C, [&](int64_t k) { return static_cast<double>(a[k]); });
+  return lane_sum<double>(C, [&](int64_t k) { return static_cast<double>(a[k * inner]); });
 }
 
 template <class T>

@@ -86,9 +86,10 @@ ROWS = [
     *(conv(f"tiles-{kh}x{kw}-{h}x{w}", (n, c, h, w), (o, c, kh, kw), padding=pad, second=False, bias=h > 5, **LONG)
       for kh, kw, n, c, o, h, w, pad in [
           (4, 4, 1, 32, 40, 9, 10, (1, 2)), (4, 4, 2, 48, 33, 5, 4, 0), (1, 3, 2, 33, 40, 6, 9, (0, 1)), (1, 5, 3, 48, 32, 4, 12, (0, 2)),
-          (1, 4, 2, 40, 48, 7, 11, (1, 0)), (3, 1, 2, 33, 40, 9, 6, (2, 0)), (5, 1, 3, 48, 32, 12, 4, (2, 1)), (4, 1, 2, 32, 32, 9, 7, (1, 0))]),
+          (1, 4, 2, 40, 48, 7, 11, (1, 0)), (3, 1, 2, 33, 40, 9, 6, (2, 0)), (5, 1, 3, 48, 32, 12, 4, (2, 1)), (4, 1, 2, 32, 32, 9, 7, (1, 0)),
+          (1, 7, 2, 48, 40, 5, 17, (0, 3)), (7, 1, 2, 40, 48, 16, 6, (3, 0))]),
     *(conv(f"tiles-{k}-of-{w}", (n, c, w), (o, c, k), padding=pad, second=k == 3, **LONG)
-      for k, n, c, o, w, pad in [(3, 3, 36, 48, 30, 1), (3, 2, 64, 40, 3, 0), (4, 4, 48, 33, 21, 3), (5, 5, 50, 32, 18, 2)]),
+      for k, n, c, o, w, pad in [(3, 3, 36, 48, 30, 1), (3, 2, 64, 40, 3, 0), (4, 4, 48, 33, 21, 3), (5, 5, 50, 32, 18, 2), (7, 3, 64, 48, 19, 3)]),
     conv("tiles-stride-slabs", (2, 64, 72, 70), (48, 64, 3, 3), stride=2, padding=1, dtypes=("float32",), second=False, rtol=1e-4, atol=3e-3),
     conv("tiles-many-channels", (1, 200, 8, 9), (70, 200, 3, 3), padding=1, second=False, **LONG),
     conv("tiles-twice", (1, 32, 5, 6), (32, 32, 3, 3), padding=1, **LONG),
@@ -146,7 +147,7 @@ ROWS = [
     transposed("tiles-stride", (2, 64, 9, 8), (64, 48, 3, 3), stride=2, padding=1, output_padding=1, **LONG),
     *(transposed(f"tiles4-stride-pad{pad}", (2, 64, 6, 9), (64, 48, 4, 4), stride=2, padding=pad, output_padding=pad % 2, **LONG)
       for pad in range(4)),
-    transposed("tiles", (2, 40, 17), (40, 36, 3), padding=1, **LONG),
+    *(transposed(f"tiles-{k}", (2, 64, 17), (64, 48, k), padding=k // 2, **LONG) for k in (3, 4, 5, 7)),
     transposed("lanes", (3, 16, 4, 4), (16, 33, 4, 4), stride=2, padding=1, **LONG),
     transposed("lanes-gaps", (2, 24, 4, 5), (24, 14, 2, 2), stride=3, output_padding=(1, 2), **LONG),
     transposed("lanes-bands", (2, 12, 40, 20), (12, 45, 3, 3), stride=2, padding=1, output_padding=1, **LONG),
