@@ -9,6 +9,7 @@
 // causal one, and need not be looked at.
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "product.h"
 #include "rows.h"
@@ -48,6 +49,11 @@ class Rows {
   }
   T* data() const { return const_cast<T*>(matrix().p); }
   int64_t pitch() const { return matrix().rs; }
+  // Rows that lie apart (heads of one projection) are not fetched in advance by the hardware.
+  void fetch() const {
+    for (int64_t i = 0; i < rows_; ++i)
+      for (int64_t e = 0; e < width_; e += 64 / static_cast<int64_t>(sizeof(S))) __builtin_prefetch(at_.p + i * at_.rs + e * at_.cs);
+  }
   const Rows& read() const {
     if constexpr (kHalf<S>)
       for (int64_t i = 0; i < rows_; ++i) {
@@ -88,43 +94,48 @@ template <class T>
 struct Panels {
   int64_t rows, cols;
   Scratch<T> data;
-  Panels(const Matrix<T>& m, int64_t rows_, int64_t cols_) : rows(rows_), cols(cols_), data((cols + kNR<T> - 1) / kNR<T> * kNR<T> * rows) {
+  Panels(int64_t rows_, int64_t cols_) : rows(rows_), cols(cols_), data((cols + kNR<T> - 1) / kNR<T> * kNR<T> * rows) {}
+  Panels(const Matrix<T>& m, int64_t rows_, int64_t cols_) : Panels(rows_, cols_) {
     for (int64_t q = 0; q * kNR<T> < cols; ++q) m.pack_b(at(q, 0), 0, rows, q * kNR<T>, width(q, cols));
+  }
+  // Those of the transposed matrix, from panels, which lie together.
+  struct Transposed {
+    const Panels& m;
+    explicit Transposed(const Panels& of) : m(of) {}
+  };
+  explicit Panels(const Transposed& t) : Panels(t.m.cols, t.m.rows) {
+    for (int64_t q = 0; q * kNR<T> < cols; ++q)
+      for (int64_t k = 0; k * kNR<T> < rows; ++k)
+        Matrix<T>{t.m.at(k, q * kNR<T>), 1, kNR<T>}.pack_b(at(q, k * kNR<T>), 0, width(k, rows), 0, width(q, cols));
   }
   T* at(int64_t q, int64_t row) const { return data + q * kNR<T> * rows + row * kNR<T>; }
   static int width(int64_t q, int64_t end) { return static_cast<int>(end - q * kNR<T> < kNR<T> ? end - q * kNR<T> : kNR<T>); }
 };
 
-// All rows of a matrix as tiles: those of tile t begin at t * kMR * cols.
-template <class T>
-struct RowTiles {
-  Tiles tiles;
-  int64_t cols;
-  Scratch<T> data;
-  RowTiles(const Matrix<T>& m, int64_t rows, int64_t cols_) : tiles(rows), cols(cols_), data(tiles.count * kMR * cols) {
-    for (int64_t t = 0; t < tiles.count; ++t) m.pack_a(data + t * kMR * cols, tiles.at(t), tiles.height(t), 0, cols);
-  }
-  const T* at(int64_t t) const { return data + t * kMR * cols; }
-};
-
-// C (M x N) = alpha A B (+ C); B: rows k0..k0+K of panels. A's element (i, k): a[i * rs + k * cs].
-template <class T>
-void panel_product(int64_t M, int64_t K, const T* a, int64_t rs, int64_t cs, const Panels<T>& B, int64_t k0, T* C, int64_t ldc,
-                   bool accumulate) {
+// C (M x N) = A B (+ C); row k of A B's inner dimension is row k0 + k of the panels. A's element (i, k): a[i * rs + k * cs].
+// reach(i, end): the [first, last) k at which some of the rows i..end of A are not zero; what lies outside is not read.
+template <class T, class Reach>
+void panel_product(int64_t M, const T* a, int64_t rs, int64_t cs, const Panels<T>& B, int64_t k0, T* C, int64_t ldc, bool accumulate,
+                   const Reach& reach) {
   const Tiles tiles(M);
-  for (int64_t t = 0; t < tiles.count; ++t)
+  for (int64_t t = 0; t < tiles.count; ++t) {
+    const int64_t i = tiles.at(t);
+    const auto [from, to] = reach(i, tiles.at(t + 1));
+    if (accumulate && from >= to) continue;
     for (int64_t q = 0; q * kNR<T> < B.cols; ++q)
-      tile<T>(tiles.height(t), Panels<T>::width(q, B.cols), K, a + tiles.at(t) * rs, rs, cs, B.at(q, k0), kNR<T>,
-              {C + tiles.at(t) * ldc + q * kNR<T>, ldc, accumulate});
+      tile<T>(tiles.height(t), Panels<T>::width(q, B.cols), to - from, a + i * rs + from * cs, rs, cs, B.at(q, k0 + from), kNR<T>,
+              {C + i * ldc + q * kNR<T>, ldc, accumulate});
+  }
 }
 
 // A tile of queries times keys j0..j0+n (j0 begins a panel), scaled; whole vectors, so that `out` needs room for them.
+// A query's element e: a[e * cs], the next query's rs on.
 template <class T>
-void scores(int rows, const T* a, const Panels<T>& keys, int64_t j0, int64_t n, T scale, T* out, int64_t ldc) {
+void scores(int rows, const T* a, int64_t rs, int64_t cs, const Panels<T>& keys, int64_t j0, int64_t n, T scale, T* out, int64_t ldc) {
   for (int64_t q = 0; q * kNR<T> < n; ++q) {
     TileOut<T> o(out + q * kNR<T>, ldc);
     o.alpha = scale;
-    tile<T>(rows, n - q * kNR<T> > Simd<T>::lanes ? kNR<T> : Simd<T>::lanes, keys.rows, a, 1, kMR, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
+    tile<T>(rows, n - q * kNR<T> > Simd<T>::lanes ? kNR<T> : Simd<T>::lanes, keys.rows, a, rs, cs, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
   }
 }
 
@@ -242,7 +253,7 @@ struct ForwardJob {
     const int64_t end = z.seen(i + rows);
     for (int64_t j0 = 0; j0 < end; j0 += kKeys) {
       const int64_t n = std::min(kKeys, end - j0);
-      scores<T>(rows, packed, keys, j0, n, static_cast<T>(z.scale), block, kKeys);
+      scores<T>(rows, packed, 1, kMR, keys, j0, n, static_cast<T>(z.scale), block, kKeys);
       for (int r = 0; r < rows; ++r) {
         some[r] = visible(z, i + r, j0, n);
         mask.apply(block + r * kKeys, i + r, j0, some[r]);
@@ -250,7 +261,7 @@ struct ForwardJob {
       soften<T>(block, kKeys, rows, some, n, maximum, total, before);
       for (int r = 0; j0 > 0 && r < rows; ++r)
         for (int64_t e = 0; e < z.Ev; ++e) sums[r * z.Ev + e] *= before[r];
-      panel_product<T>(rows, n, block, kKeys, 1, values, j0, sums, z.Ev, j0 > 0);
+      panel_product<T>(rows, block, kKeys, 1, values, j0, sums, z.Ev, j0 > 0, [n](int64_t, int64_t) { return std::pair(int64_t{0}, n); });
     }
     T log_total[kLanes];
     for (int r = 0; r < kLanes; ++r) log_total[r] = fast_log(total[r]);
@@ -298,63 +309,73 @@ template <class T>
 struct BackwardJob {
   const Sizes& z;
   const int64_t i0, rows;                     // queries i0..i0+rows
-  const RowTiles<T> q_tiles, g_tiles;
+  const Tiles tiles;
+  const Matrix<T> q, g;
   const Panels<T> q_panels, g_panels, k_panels, k_columns, v_columns;
   const Mask<T> mask;
   const T* lse;
   Scratch<T> dot, p, ds;
 
-  BackwardJob(const Sizes& sizes, int64_t first, int64_t end, const Matrix<T>& q, const Matrix<T>& k, const Matrix<T>& v,
-              const Matrix<T>& g, const Matrix<T>& out, const Array* m, int64_t batch, const T* kept)
-      : z(sizes), i0(first), rows(end - first), q_tiles(q, rows, z.E), g_tiles(g, rows, z.Ev),
-        q_panels(q, rows, z.E), g_panels(g, rows, z.Ev), k_panels(k, z.S, z.E),
-        k_columns(transposed(k), z.E, z.S), v_columns(transposed(v), z.Ev, z.S), mask(m, batch), lse(kept + first), dot(rows),
+  BackwardJob(const Sizes& sizes, int64_t first, int64_t end, const Matrix<T>& q_, const Matrix<T>& k, const Matrix<T>& v,
+              const Matrix<T>& g_, const Matrix<T>& out, const Array* m, int64_t batch, const T* kept)
+      : z(sizes), i0(first), rows(end - first), tiles(rows), q(q_), g(g_), q_panels(q, rows, z.E), g_panels(g, rows, z.Ev),
+        k_panels(k, z.S, z.E), k_columns(typename Panels<T>::Transposed(k_panels)),
+        v_columns(typename Panels<T>::Transposed(Panels<T>(v, z.S, z.Ev))), mask(m, batch), lse(kept + first), dot(rows),
         p(kQueryTiles * kMR * kKeysBack), ds(kQueryTiles * kMR * kKeysBack) {
     for (int64_t i = 0; i < rows; ++i) {
       const T *a = g.p + i * g.rs, *b = out.p + i * out.rs;
-      dot[i] = lane_sum<T>(z.Ev, [&](int64_t e) { return a[e * g.cs] * b[e]; });
+      dot[i] = g.cs == 1 ? lane_sum<T>(z.Ev, [&](int64_t e) { return a[e] * b[e]; })
+                         : lane_sum<T>(z.Ev, [&](int64_t e) { return a[e * g.cs] * b[e]; });
     }
   }
 
   // p and ds (gradient of the scores, times the scale) of tiles t0..t1 and keys j0..j0+n.
   void probabilities(int64_t t0, int64_t t1, int64_t j0, int64_t n) {
+    constexpr T low = -std::numeric_limits<T>::infinity();
+    const T s = static_cast<T>(z.scale);
     for (int64_t t = t0; t < t1; ++t) {
-      const int64_t at = q_tiles.tiles.at(t) - q_tiles.tiles.at(t0);
-      scores<T>(q_tiles.tiles.height(t), q_tiles.at(t), k_columns, j0, n, static_cast<T>(z.scale), p + at * kKeysBack, kKeysBack);
-      scores<T>(q_tiles.tiles.height(t), g_tiles.at(t), v_columns, j0, n, T(1), ds + at * kKeysBack, kKeysBack);
-      for (int64_t r = 0; r < q_tiles.tiles.height(t); ++r) {
-        const int64_t i = q_tiles.tiles.at(t) + r;
+      const int64_t at = tiles.at(t) - tiles.at(t0), seen = std::clamp<int64_t>(z.seen(i0 + tiles.at(t + 1)) - j0, 0, n);
+      const T *of_q = q.p + tiles.at(t) * q.rs, *of_g = g.p + tiles.at(t) * g.rs;
+      scores<T>(tiles.height(t), of_q, q.rs, q.cs, k_columns, j0, seen, s, p + at * kKeysBack, kKeysBack);
+      scores<T>(tiles.height(t), of_g, g.rs, g.cs, v_columns, j0, seen, T(1), ds + at * kKeysBack, kKeysBack);
+      for (int64_t r = 0; r < tiles.height(t); ++r) {
+        const int64_t i = tiles.at(t) + r;
         T *pr = p + (at + r) * kKeysBack, *dr = ds + (at + r) * kKeysBack;
-        constexpr T low = -std::numeric_limits<T>::infinity();
-        const int64_t some = lse[i] == low ? 0 : visible(z, i0 + i, j0, n), w = padded(n);
+        const int64_t some = lse[i] == low ? 0 : visible(z, i0 + i, j0, seen), w = padded(seen);
         mask.apply(pr, i0 + i, j0, some);
         std::fill(pr + some, pr + w, low);
-        const T l = lse[i] == low ? T(0) : lse[i], d = dot[i], s = static_cast<T>(z.scale);
+        const T l = lse[i] == low ? T(0) : lse[i], d = dot[i];
         for (int64_t j = 0; j < w; ++j) {
           pr[j] = fast_exp_below(pr[j] - l);  // not above 1, but for rounding
           dr[j] = pr[j] * (dr[j] - d) * s;
         }
+        std::fill(pr + w, pr + std::max(w, n), T(0));
+        std::fill(dr + some, dr + std::max(w, n), T(0));
       }
     }
   }
 
   // dq: this job's rows; dk, dv: all keys, contiguous rows of the given strides.
   void run(T* dq, int64_t ldq, T* dk, int64_t ldk, T* dv, int64_t ldv) {
-    const Tiles& tiles = q_tiles.tiles;
-    const bool every = !z.causal && tiles.count > 0;         // each block of queries writes all rows of dk and dv
-    for (int64_t j = 0; !every && j < z.S; ++j) {
+    for (int64_t j = tiles.count ? z.seen(i0 + rows) : 0; j < z.S; ++j) {
       std::fill(dk + j * ldk, dk + j * ldk + z.E, T(0));
       std::fill(dv + j * ldv, dv + j * ldv + z.Ev, T(0));
     }
+    // The last queries first: they see all keys that others see, so that theirs are the first sums.
     for (int64_t j0 = 0; j0 < z.S; j0 += kKeysBack)
-      for (int64_t t0 = 0; t0 < tiles.count; t0 += kQueryTiles) {
-        const int64_t t1 = std::min(tiles.count, t0 + kQueryTiles), i = tiles.at(t0), m = tiles.at(t1) - i;
+      for (int64_t t1 = tiles.count; t1 > 0;) {
+        const int64_t t0 = (t1 - 1) / kQueryTiles * kQueryTiles, i = tiles.at(t0), m = tiles.at(t1) - i;
         const int64_t n = std::min(kKeysBack, z.seen(i0 + i + m) - j0);
-        if (n <= 0) continue;
+        const bool more = t1 < tiles.count;
+        if (n <= 0) break;
         probabilities(t0, t1, j0, n);
-        panel_product<T>(n, m, p, 1, kKeysBack, g_panels, i, dv + j0 * ldv, ldv, !every || t0 > 0);
-        panel_product<T>(n, m, ds, 1, kKeysBack, q_panels, i, dk + j0 * ldk, ldk, !every || t0 > 0);
-        panel_product<T>(m, n, ds, kKeysBack, 1, k_panels, j0, dq + i * ldq, ldq, j0 > 0);
+        // A causal mask: these keys are seen by the queries from the first of them on, these queries see the keys up to the last.
+        auto queries = [&](int64_t j, int64_t) { return std::pair(z.causal ? std::clamp<int64_t>(j0 + j - i0 - i, 0, m) : 0, m); };
+        auto keys = [&](int64_t, int64_t end) { return std::pair(int64_t{0}, std::clamp<int64_t>(z.seen(i0 + i + end) - j0, 0, n)); };
+        panel_product<T>(n, p, 1, kKeysBack, g_panels, i, dv + j0 * ldv, ldv, more, queries);
+        panel_product<T>(n, ds, 1, kKeysBack, q_panels, i, dk + j0 * ldk, ldk, more, queries);
+        panel_product<T>(m, ds, kKeysBack, 1, k_panels, j0, dq + i * ldq, ldq, j0 > 0, keys);
+        t1 = t0;
       }
     for (int64_t i = 0; z.S == 0 && i < rows; ++i) std::fill(dq + i * ldq, dq + i * ldq + z.E, T(0));
   }
@@ -373,9 +394,12 @@ void attention_backward(const Call& c) {
     const int64_t b = job / parts, part = job % parts;
     const int64_t first = all.at(all.count * part / parts), end = all.at(all.count * (part + 1) / parts);
     const int64_t rows = end - first;
-    BackwardJob<T> work(z, first, end, Rows<S>(q, b, first, rows, z.E).read().matrix(), Rows<S>(k, b, 0, z.S, z.E).read().matrix(),
-                        Rows<S>(v, b, 0, z.S, z.Ev).read().matrix(), Rows<S>(g, b, first, rows, z.Ev).read().matrix(),
-                        Rows<S>(out, b, first, rows, z.Ev).read().matrix(), z.mask, b, c.in[7]->ptr<T>() + b * z.L);
+    const Rows<S> queries(q, b, first, rows, z.E), keys(k, b, 0, z.S, z.E), values(v, b, 0, z.S, z.Ev);
+    const Rows<S> given(g, b, first, rows, z.Ev), results(out, b, first, rows, z.Ev);
+    values.fetch();
+    results.fetch();
+    BackwardJob<T> work(z, first, end, queries.read().matrix(), keys.read().matrix(), values.read().matrix(), given.read().matrix(),
+                        results.read().matrix(), z.mask, b, c.in[7]->ptr<T>() + b * z.L);
     const Rows<S> dq(*c.out[0], b, first, rows, z.E);
     if (parts > 1) {
       T* own = partial + job * each;
