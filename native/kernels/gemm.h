@@ -81,6 +81,17 @@ struct Epilogue {
   T alpha = T(1);
 };
 
+// Memory that a tile fetches into the second level of cache while it multiplies, two cache lines at each step along k: `run` times
+// `pitch` bytes on, then again from the next two lines on.
+struct Fetch {
+  const char* p;
+  int64_t pitch = 0, run = 1, wrap = 0;
+
+  explicit Fetch(const void* nothing) : p(static_cast<const char*>(nothing)) {}
+  Fetch(const void* from, int64_t pitch_, int64_t run_) : p(static_cast<const char*>(from)), pitch(pitch_), run(run_),
+                                                          wrap(128 - (run_ - 1) * pitch_) {}
+};
+
 // Where a tile of sums goes, and what happens to it on the way: the epilogue's biases, from this tile on.
 template <class T>
 struct TileOut {
@@ -90,11 +101,12 @@ struct TileOut {
   T alpha = T(1);
   const T *col_bias = nullptr, *row_bias = nullptr;
   bool relu = false;
+  Fetch fetch;
 
-  TileOut(T* c_, int64_t ldc_, bool add = false) : c(c_), ldc(ldc_), accumulate(add) {}
+  TileOut(T* c_, int64_t ldc_, bool add = false) : c(c_), ldc(ldc_), accumulate(add), fetch(c_) {}
   // The tile at (row, col) of a product: first K block stores, later ones add, the last one runs the epilogue.
   TileOut(T* c_, int64_t ldc_, bool add, bool last, const Epilogue<T>& e, int64_t row, int64_t col)
-      : c(c_), ldc(ldc_), accumulate(add), alpha(e.alpha), relu(last && e.relu) {
+      : c(c_), ldc(ldc_), accumulate(add), alpha(e.alpha), relu(last && e.relu), fetch(c_) {
     if (last && e.col_bias) col_bias = e.col_bias + col;
     if (last && e.row_bias) row_bias = e.row_bias + row;
   }
@@ -109,7 +121,13 @@ inline void micro(int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T
 #pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r)
     for (int h = 0; h < VECS; ++h) c[r][h] = V{};
+  const char* ahead = o.fetch.p;
+  int64_t left = o.fetch.run;
   for (int64_t p = 0; p < k; ++p) {
+    __builtin_prefetch(ahead, 0, 2);
+    __builtin_prefetch(ahead + 64, 0, 2);
+    ahead += --left ? o.fetch.pitch : o.fetch.wrap;
+    left = left ? left : o.fetch.run;
     V y[VECS];
     for (int h = 0; h < VECS; ++h) y[h] = Simd<T>::load(b + h * L);
 #pragma GCC unroll 16
@@ -150,7 +168,8 @@ inline void tile(int rows, int cols, int64_t k, const T* a, int64_t lda_row, int
   if (cols == 2 * L) return micro_dispatch<T, kMR, 2>(rows, k, a, lda_row, lda_k, b, ldb, o);
   if (cols == L) return micro_dispatch<T, kMR, 1>(rows, k, a, lda_row, lda_k, b, ldb, o);
   alignas(kVectorBytes) T sums[kMR * 2 * L];
-  const TileOut<T> whole(sums, 2 * L);
+  TileOut<T> whole(sums, 2 * L);
+  whole.fetch = o.fetch;
   if (cols > L) micro_dispatch<T, kMR, 2>(rows, k, a, lda_row, lda_k, b, ldb, whole);
   else micro_dispatch<T, kMR, 1>(rows, k, a, lda_row, lda_k, b, ldb, whole);
   for (int j = 0; j < cols; j += L) {
@@ -207,6 +226,13 @@ struct Matrix {
 
   // A large B comes from beyond the core's cache, in pieces too short for the hardware to fetch the next ones in advance.
   static constexpr int64_t kRowsAhead = 12, kAhead = 48;
+
+  // Rows i..i+rows, columns j..j+cols.
+  Fetch fetch(int64_t i, int64_t rows, int64_t j, int64_t cols) const {
+    constexpr int64_t size = sizeof(T);
+    const T* at = p + i * rs + j * cs;
+    return cs == 1 ? Fetch(at, rs * size, rows) : rs == 1 ? Fetch(at, cs * size, cols) : Fetch(at);
+  }
 
   // Panel of B: rows k0..k0+kc, columns j0..j0+cols, k-major, zero-padded to NR.
   void pack_b(T* out, int64_t k0, int64_t kc, int64_t j0, int cols) const {

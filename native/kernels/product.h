@@ -38,6 +38,7 @@ class Product {
         in_place_(B.cs == 1 && tiles_.count <= 2) {}
 
   void run(bool parallel) {
+    parallel_ = parallel;
     if (tiles_.rows == 0 || N_ == 0) return;
     if (K_ == 0) return nothing();
     if (parallel && tiles_.count <= kFewTiles && N_ >= 4 * NR) return columns();
@@ -55,6 +56,7 @@ class Product {
       for (k0_ = 0; k0_ < K_; k0_ += block) {
         kc_ = std::min(block, K_ - k0_);
         pack(parallel);
+        fetched_ = 0;
         if (parallel) {
           parallel_for(row_jobs_ * col_jobs_, [&](int64_t job) { compute(job); });
         } else {
@@ -98,7 +100,8 @@ class Product {
     const int64_t q0 = panels_ * col_job / col_jobs_, q1 = panels_ * (col_job + 1) / col_jobs_;
     const bool last = k0_ + kc_ == K_, add = accumulate_ || k0_ > 0;
     alignas(64) T packed_a[kMR * kKC];
-    for (int64_t t = tiles_.count * row_job / row_jobs_; t < tiles_.count * (row_job + 1) / row_jobs_; ++t) {
+    const int64_t t1 = tiles_.count * (row_job + 1) / row_jobs_;
+    for (int64_t t = tiles_.count * row_job / row_jobs_; t < t1; ++t) {
       const int64_t i = tiles_.at(t);
       const int rows = tiles_.height(t);
       const T* a = A_.p + i * A_.rs + k0_ * A_.cs;
@@ -113,9 +116,19 @@ class Product {
         const T* b = packed_ + q * NR * kc_;
         int64_t ldb = NR;
         if (direct(q)) b = B_.p + k0_ * B_.rs + j0_ + q * NR, ldb = B_.rs;
-        tile<T>(rows, cols(q), kc_, a, lda_row, lda_k, b, ldb, at(i, j0_ + q * NR, add, last));
+        TileOut<T> out = at(i, j0_ + q * NR, add, last);
+        if (in_place_) out.fetch = B_.fetch(k0_, kc_, j0_ + (q + 1) * NR, NR);
+        else if (q == q0 && t + 1 < t1) out.fetch = A_.fetch(tiles_.at(t + 1), tiles_.height(t + 1), k0_, kc_);
+        else if (!parallel_ && fetched_ < panels_) out.fetch = next_panel(fetched_++);
+        tile<T>(rows, cols(q), kc_, a, lda_row, lda_k, b, ldb, out);
       }
     }
+  }
+
+  // A panel that will be packed after this block of K; after the last, for the columns that follow these.
+  Fetch next_panel(int64_t q) const {
+    const int64_t j = j0_ + q * NR;
+    return k0_ + kc_ < K_ ? B_.fetch(k0_ + kc_, std::min(kc_, K_ - k0_ - kc_), j, NR) : B_.fetch(0, kc_, j + nc_, NR);
   }
 
   // No terms: zero, and the epilogue.
@@ -136,7 +149,9 @@ class Product {
   const bool accumulate_;
   const Epilogue<T>& e_;
   const bool in_place_;
+  bool parallel_ = false;
   T* packed_ = nullptr;
+  int64_t fetched_ = 0;                       // panels that tiles have begun to fetch, by one thread
   int64_t j0_ = 0, nc_ = 0, panels_ = 0, k0_ = 0, kc_ = 0, row_jobs_ = 0, col_jobs_ = 0;
 };
 
