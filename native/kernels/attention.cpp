@@ -49,11 +49,6 @@ class Rows {
   }
   T* data() const { return const_cast<T*>(matrix().p); }
   int64_t pitch() const { return matrix().rs; }
-  // Rows that lie apart (heads of one projection) are not fetched in advance by the hardware.
-  void fetch() const {
-    for (int64_t i = 0; i < rows_; ++i)
-      for (int64_t e = 0; e < width_; e += 64 / static_cast<int64_t>(sizeof(S))) __builtin_prefetch(at_.p + i * at_.rs + e * at_.cs);
-  }
   const Rows& read() const {
     if constexpr (kHalf<S>)
       for (int64_t i = 0; i < rows_; ++i) {
@@ -128,13 +123,46 @@ void panel_product(int64_t M, const T* a, int64_t rs, int64_t cs, const Panels<T
   }
 }
 
+// Rows that the next job reads, fetched piece by piece while tiles of this one multiply: heads of one projection lie apart, where the
+// hardware fetches nothing in advance.
+class Upcoming {
+ public:
+  template <class S>
+  void add(const Array& a, int64_t batch, int64_t first, int64_t rows, int64_t width) {
+    const Matrix<S> m = slice<S>(a, batch);
+    constexpr int64_t size = sizeof(S);
+    if (m.cs == 1 && rows > 0) pieces_[count_++] = {reinterpret_cast<const char*>(m.p + first * m.rs), m.rs * size, rows, width * size};
+  }
+  // For that many steps of a tile.
+  Fetch take(int64_t steps, const void* nothing) {
+    if (at_ == count_) return Fetch(nothing);
+    const Piece& x = pieces_[at_];
+    const Fetch found(x.p + column_ + row_ * x.pitch, x.pitch, x.rows);
+    row_ += steps;
+    if (row_ >= x.rows) row_ = 0, column_ += 128;
+    if (column_ >= x.bytes) column_ = 0, ++at_;
+    return found;
+  }
+
+ private:
+  struct Piece {
+    const char* p;
+    int64_t pitch, rows, bytes;
+  };
+  Piece pieces_[5];
+  int count_ = 0, at_ = 0;
+  int64_t row_ = 0, column_ = 0;
+};
+
 // A tile of queries times keys j0..j0+n (j0 begins a panel), scaled; whole vectors, so that `out` needs room for them.
 // A query's element e: a[e * cs], the next query's rs on.
 template <class T>
-void scores(int rows, const T* a, int64_t rs, int64_t cs, const Panels<T>& keys, int64_t j0, int64_t n, T scale, T* out, int64_t ldc) {
+void scores(int rows, const T* a, int64_t rs, int64_t cs, const Panels<T>& keys, int64_t j0, int64_t n, T scale, T* out, int64_t ldc,
+            Upcoming& next) {
   for (int64_t q = 0; q * kNR<T> < n; ++q) {
     TileOut<T> o(out + q * kNR<T>, ldc);
     o.alpha = scale;
+    o.fetch = next.take(keys.rows, out);
     tile<T>(rows, n - q * kNR<T> > Simd<T>::lanes ? kNR<T> : Simd<T>::lanes, keys.rows, a, rs, cs, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
   }
 }
@@ -238,10 +266,12 @@ struct ForwardJob {
   const Sizes& z;
   const Panels<T> keys, values;
   const Mask<T> mask;
+  Upcoming& next;
   Scratch<T> block, sums;
 
-  ForwardJob(const Sizes& sizes, const Matrix<T>& k, const Matrix<T>& v, const Array* m, int64_t batch, int64_t seen)
-      : z(sizes), keys(transposed(k), z.E, seen), values(v, seen, z.Ev), mask(m, batch), block(kMR * kKeys), sums(kMR * z.Ev) {}
+  ForwardJob(const Sizes& sizes, const Matrix<T>& k, const Matrix<T>& v, const Array* m, int64_t batch, int64_t seen, Upcoming& after)
+      : z(sizes), keys(typename Panels<T>::Transposed(Panels<T>(k, seen, z.E))), values(v, seen, z.Ev), mask(m, batch), next(after),
+        block(kMR * kKeys), sums(kMR * z.Ev) {}
 
   // Queries i..i+rows; row 0 of q is query `first`.
   void run(const Matrix<T>& q, int64_t first, int64_t i, int rows, T* out, int64_t ldo, T* lse) {
@@ -253,7 +283,7 @@ struct ForwardJob {
     const int64_t end = z.seen(i + rows);
     for (int64_t j0 = 0; j0 < end; j0 += kKeys) {
       const int64_t n = std::min(kKeys, end - j0);
-      scores<T>(rows, packed, 1, kMR, keys, j0, n, static_cast<T>(z.scale), block, kKeys);
+      scores<T>(rows, packed, 1, kMR, keys, j0, n, static_cast<T>(z.scale), block, kKeys, next);
       for (int r = 0; r < rows; ++r) {
         some[r] = visible(z, i + r, j0, n);
         mask.apply(block + r * kKeys, i + r, j0, some[r]);
@@ -284,7 +314,13 @@ void attention_forward(const Call& c) {
     const int64_t b = job / chunks, part = job % chunks;
     const int64_t t0 = all.count * part / chunks, t1 = all.count * (part + 1) / chunks;
     const int64_t seen = z.seen(all.at(t1)), first = all.at(t0), rows = all.at(t1) - first;
-    ForwardJob<T> work(z, Rows<S>(k, b, 0, seen, z.E).read().matrix(), Rows<S>(v, b, 0, seen, z.Ev).read().matrix(), z.mask, b, seen);
+    Upcoming next;
+    if (part + 1 == chunks && b + 1 < z.batches) {
+      next.add<S>(k, b + 1, 0, z.S, z.E);
+      next.add<S>(v, b + 1, 0, z.S, z.Ev);
+      next.add<S>(q, b + 1, 0, std::min(z.L, kQueries), z.E);
+    }
+    ForwardJob<T> work(z, Rows<S>(k, b, 0, seen, z.E).read().matrix(), Rows<S>(v, b, 0, seen, z.Ev).read().matrix(), z.mask, b, seen, next);
     const Rows<S> queries(q, b, first, rows, z.E), out(*c.out[0], b, first, rows, z.Ev);
     queries.read();
     for (int64_t t = t0; t < t1; ++t)
@@ -314,19 +350,44 @@ struct BackwardJob {
   const Panels<T> q_panels, g_panels, k_panels, k_columns, v_columns;
   const Mask<T> mask;
   const T* lse;
+  Upcoming& next;
   Scratch<T> dot, p, ds;
 
   BackwardJob(const Sizes& sizes, int64_t first, int64_t end, const Matrix<T>& q_, const Matrix<T>& k, const Matrix<T>& v,
-              const Matrix<T>& g_, const Matrix<T>& out, const Array* m, int64_t batch, const T* kept)
+              const Matrix<T>& g_, const Matrix<T>& out, const Array* m, int64_t batch, const T* kept, Upcoming& after)
       : z(sizes), i0(first), rows(end - first), tiles(rows), q(q_), g(g_), q_panels(q, rows, z.E), g_panels(g, rows, z.Ev),
         k_panels(k, z.S, z.E), k_columns(typename Panels<T>::Transposed(k_panels)),
-        v_columns(typename Panels<T>::Transposed(Panels<T>(v, z.S, z.Ev))), mask(m, batch), lse(kept + first), dot(rows),
+        v_columns(typename Panels<T>::Transposed(Panels<T>(v, z.S, z.Ev))), mask(m, batch), lse(kept + first), next(after), dot(padded(rows)),
         p(kQueryTiles * kMR * kKeysBack), ds(kQueryTiles * kMR * kKeysBack) {
-    for (int64_t i = 0; i < rows; ++i) {
-      const T *a = g.p + i * g.rs, *b = out.p + i * out.rs;
-      dot[i] = g.cs == 1 ? lane_sum<T>(z.Ev, [&](int64_t e) { return a[e] * b[e]; })
-                         : lane_sum<T>(z.Ev, [&](int64_t e) { return a[e * g.cs] * b[e]; });
+    for (int64_t i = 0; i < rows; i += kLanes) {
+      typename Sixteen<T>::vec sums[kLanes];
+      for (int64_t r = 0; r < kLanes; ++r) {
+        const int64_t at = std::min(i + r, rows - 1);
+        row_dot(g.p + at * g.rs, g.cs, out.p + at * out.rs, sums[r]);
+      }
+      Sixteen<T>::sums(sums);
+      Sixteen<T>::store(dot + i, sums[0]);
     }
+  }
+
+  // Products of two rows' elements, lane by lane.
+  void row_dot(const T* a, int64_t cs, const T* b, typename Sixteen<T>::vec& sums) const {
+    typename Sixteen<T>::vec x, y;
+    sums = typename Sixteen<T>::vec{};
+    if (cs != 1) {
+      for (int64_t e = 0; e < z.Ev; ++e) sums[e % kLanes] += a[e * cs] * b[e];
+      return;
+    }
+    int64_t e = 0;
+    for (; e + kLanes <= z.Ev; e += kLanes) {
+      Sixteen<T>::load(x, a + e);
+      Sixteen<T>::load(y, b + e);
+      sums += x * y;
+    }
+    if (e == z.Ev) return;
+    Sixteen<T>::load(x, a + e, z.Ev - e, T(0));
+    Sixteen<T>::load(y, b + e, z.Ev - e, T(0));
+    sums += x * y;
   }
 
   // p and ds (gradient of the scores, times the scale) of tiles t0..t1 and keys j0..j0+n.
@@ -336,8 +397,8 @@ struct BackwardJob {
     for (int64_t t = t0; t < t1; ++t) {
       const int64_t at = tiles.at(t) - tiles.at(t0), seen = std::clamp<int64_t>(z.seen(i0 + tiles.at(t + 1)) - j0, 0, n);
       const T *of_q = q.p + tiles.at(t) * q.rs, *of_g = g.p + tiles.at(t) * g.rs;
-      scores<T>(tiles.height(t), of_q, q.rs, q.cs, k_columns, j0, seen, s, p + at * kKeysBack, kKeysBack);
-      scores<T>(tiles.height(t), of_g, g.rs, g.cs, v_columns, j0, seen, T(1), ds + at * kKeysBack, kKeysBack);
+      scores<T>(tiles.height(t), of_q, q.rs, q.cs, k_columns, j0, seen, s, p + at * kKeysBack, kKeysBack, next);
+      scores<T>(tiles.height(t), of_g, g.rs, g.cs, v_columns, j0, seen, T(1), ds + at * kKeysBack, kKeysBack, next);
       for (int64_t r = 0; r < tiles.height(t); ++r) {
         const int64_t i = tiles.at(t) + r;
         T *pr = p + (at + r) * kKeysBack, *dr = ds + (at + r) * kKeysBack;
@@ -361,12 +422,13 @@ struct BackwardJob {
       std::fill(dk + j * ldk, dk + j * ldk + z.E, T(0));
       std::fill(dv + j * ldv, dv + j * ldv + z.Ev, T(0));
     }
+    const int64_t blocks = (tiles.count + kQueryTiles - 1) / kQueryTiles;
     // The last queries first: they see all keys that others see, so that theirs are the first sums.
     for (int64_t j0 = 0; j0 < z.S; j0 += kKeysBack)
-      for (int64_t t1 = tiles.count; t1 > 0;) {
-        const int64_t t0 = (t1 - 1) / kQueryTiles * kQueryTiles, i = tiles.at(t0), m = tiles.at(t1) - i;
+      for (int64_t block = blocks; block-- > 0;) {
+        const int64_t t0 = tiles.count * block / blocks, t1 = tiles.count * (block + 1) / blocks, i = tiles.at(t0), m = tiles.at(t1) - i;
         const int64_t n = std::min(kKeysBack, z.seen(i0 + i + m) - j0);
-        const bool more = t1 < tiles.count;
+        const bool more = block + 1 < blocks;
         if (n <= 0) break;
         probabilities(t0, t1, j0, n);
         // A causal mask: these keys are seen by the queries from the first of them on, these queries see the keys up to the last.
@@ -375,7 +437,6 @@ struct BackwardJob {
         panel_product<T>(n, p, 1, kKeysBack, g_panels, i, dv + j0 * ldv, ldv, more, queries);
         panel_product<T>(n, ds, 1, kKeysBack, q_panels, i, dk + j0 * ldk, ldk, more, queries);
         panel_product<T>(m, ds, kKeysBack, 1, k_panels, j0, dq + i * ldq, ldq, j0 > 0, keys);
-        t1 = t0;
       }
     for (int64_t i = 0; z.S == 0 && i < rows; ++i) std::fill(dq + i * ldq, dq + i * ldq + z.E, T(0));
   }
@@ -396,10 +457,17 @@ void attention_backward(const Call& c) {
     const int64_t rows = end - first;
     const Rows<S> queries(q, b, first, rows, z.E), keys(k, b, 0, z.S, z.E), values(v, b, 0, z.S, z.Ev);
     const Rows<S> given(g, b, first, rows, z.Ev), results(out, b, first, rows, z.Ev);
-    values.fetch();
-    results.fetch();
+    Upcoming next;
+    if (part + 1 == parts && b + 1 < z.batches) {
+      const int64_t some = all.at(all.count / parts);
+      next.add<S>(q, b + 1, 0, some, z.E);
+      next.add<S>(g, b + 1, 0, some, z.Ev);
+      next.add<S>(k, b + 1, 0, z.S, z.E);
+      next.add<S>(v, b + 1, 0, z.S, z.Ev);
+      next.add<S>(out, b + 1, 0, some, z.Ev);
+    }
     BackwardJob<T> work(z, first, end, queries.read().matrix(), keys.read().matrix(), values.read().matrix(), given.read().matrix(),
-                        results.read().matrix(), z.mask, b, c.in[7]->ptr<T>() + b * z.L);
+                        results.read().matrix(), z.mask, b, c.in[7]->ptr<T>() + b * z.L, next);
     const Rows<S> dq(*c.out[0], b, first, rows, z.E);
     if (parts > 1) {
       T* own = partial + job * each;
