@@ -224,8 +224,8 @@ struct Matrix {
   const T* p;
   int64_t rs, cs;                             // row and column strides
 
-  // A large B comes from beyond the core's cache, in pieces too short for the hardware to fetch the next ones in advance.
-  static constexpr int64_t kRowsAhead = 12, kAhead = 48;
+  // A large B comes from beyond the core's cache, and pieces of its rows are too short for the hardware to fetch the next in advance.
+  static constexpr int64_t kRowsAhead = 12, kPiece = 64;
 
   // Rows i..i+rows, columns j..j+cols.
   Fetch fetch(int64_t i, int64_t rows, int64_t j, int64_t cols) const {
@@ -255,17 +255,15 @@ struct Matrix {
     }
   }
 
-  // The first `cols` columns, which are contiguous along k, in blocks of 8 x 8.
+  // The first `cols` columns, which are contiguous along k, in blocks of 8 x 8, a long piece of eight columns at a time: where columns
+  // lie a multiple of 4 KB apart, all of their lines fall into one set of the cache, which keeps eight.
   void transpose_columns(T* out, const T* s, int64_t kc, int cols) const {
     constexpr int NR = kNR<T>;
-    int64_t k = 0;
-    for (; k + 16 <= kc; k += 16)             // a whole cache line of each column: their lines may fall on each other
-      for (int j = 0; j < cols; j += 8) {
-        for (int c = j; c < j + 8; ++c) __builtin_prefetch(s + c * cs + std::min(k + kAhead, kc - 1));
-        transpose8(out + k * NR + j, NR, s + j * cs + k, cs);
-        transpose8(out + (k + 8) * NR + j, NR, s + j * cs + k + 8, cs);
-      }
-    for (; k < kc; ++k)
+    const int64_t whole = kc / 8 * 8;
+    for (int64_t k0 = 0; k0 < whole; k0 += kPiece)
+      for (int j = 0; j < cols; j += 8)
+        for (int64_t k = k0; k < std::min(whole, k0 + kPiece); k += 8) transpose8(out + k * NR + j, NR, s + j * cs + k, cs);
+    for (int64_t k = whole; k < kc; ++k)
       for (int j = 0; j < cols; ++j) out[k * NR + j] = s[j * cs + k];
   }
 

@@ -38,10 +38,11 @@ class Product {
         in_place_(B.cs == 1 && tiles_.count <= 2) {}
 
   void run(bool parallel) {
-    parallel_ = parallel;
     if (tiles_.rows == 0 || N_ == 0) return;
     if (K_ == 0) return nothing();
     if (parallel && tiles_.count <= kFewTiles && N_ >= 4 * NR) return columns();
+    if (!parallel && tiles_.count <= kTiles) return panel_by_panel();
+    parallel_ = parallel;
     const int64_t nc_max = N_ < kNC<T> ? (N_ + NR - 1) / NR * NR : kNC<T>;
     const int64_t block = k_block(K_);
     Scratch<T> packed(nc_max * block);
@@ -78,14 +79,40 @@ class Product {
     });
   }
 
+  // A few tiles of A, one thread: all of them are packed, and one panel of B, while the next one is fetched.
+  void panel_by_panel() {
+    const int64_t block = k_block(K_), panels = (N_ + NR - 1) / NR;
+    const bool pack_a = panels > 2;           // worth it when several panels use it
+    Scratch<T> packed_a(pack_a ? tiles_.count * kMR * block : 0), packed_b(NR * block);
+    for (int64_t k0 = 0; k0 < K_; k0 += block) {
+      const int64_t kc = std::min(block, K_ - k0);
+      const bool last = k0 + kc == K_, add = accumulate_ || k0 > 0;
+      for (int64_t t = 0; pack_a && t < tiles_.count; ++t) A_.pack_a(packed_a + t * kMR * kc, tiles_.at(t), tiles_.height(t), k0, kc);
+      for (int64_t j = 0; j < N_; j += NR) {
+        const int cols = static_cast<int>(std::min<int64_t>(NR, N_ - j));
+        const bool direct = in_place_ && cols == NR;
+        if (!direct) B_.pack_b(packed_b, k0, kc, j, cols);
+        for (int64_t t = 0; t < tiles_.count; ++t) {
+          const int64_t i = tiles_.at(t);
+          TileOut<T> out(C_ + i * ldc_ + j, ldc_, add, last, e_, i, j);
+          if (t == 0) out.fetch = j + NR < N_ ? B_.fetch(k0, kc, j + NR, NR) : panel_later(k0, kc, 0, N_);
+          tile<T>(tiles_.height(t), cols, kc, pack_a ? packed_a + t * kMR * kc : A_.p + i * A_.rs + k0 * A_.cs, pack_a ? 1 : A_.rs,
+                  pack_a ? kMR : A_.cs, direct ? B_.p + k0 * B_.rs + j : packed_b, direct ? B_.rs : NR, out);
+        }
+      }
+    }
+  }
+
+  // The panel at column j in the block after rows k0..k0+kc; after the last one, that in the columns that follow these `cols`.
+  Fetch panel_later(int64_t k0, int64_t kc, int64_t j, int64_t cols) const {
+    return k0 + kc < K_ ? B_.fetch(k0 + kc, std::min(kc, K_ - k0 - kc), j, NR) : B_.fetch(0, kc, j + cols, NR);
+  }
+
   int cols(int64_t q) const { return static_cast<int>(nc_ - q * NR < NR ? nc_ - q * NR : NR); }
-  bool direct(int64_t q) const { return in_place_ && cols(q) == NR; }
 
   void pack(bool parallel) {
-    auto one = [&](int64_t q) {
-      if (!direct(q)) B_.pack_b(packed_ + q * NR * kc_, k0_, kc_, j0_ + q * NR, cols(q));
-    };
-    if (parallel && !in_place_) {
+    auto one = [&](int64_t q) { B_.pack_b(packed_ + q * NR * kc_, k0_, kc_, j0_ + q * NR, cols(q)); };
+    if (parallel) {
       const int64_t per = (32768 + kc_ * NR - 1) / (kc_ * NR), groups = (panels_ + per - 1) / per;
       parallel_for(groups, [&](int64_t g) {
         for (int64_t q = g * per; q < panels_ && q < (g + 1) * per; ++q) one(q);
@@ -98,10 +125,10 @@ class Product {
   void compute(int64_t job) {
     const int64_t row_job = job / col_jobs_, col_job = job % col_jobs_;
     const int64_t q0 = panels_ * col_job / col_jobs_, q1 = panels_ * (col_job + 1) / col_jobs_;
+    const int64_t t0 = tiles_.count * row_job / row_jobs_, t1 = tiles_.count * (row_job + 1) / row_jobs_;
     const bool last = k0_ + kc_ == K_, add = accumulate_ || k0_ > 0;
     alignas(64) T packed_a[kMR * kKC];
-    const int64_t t1 = tiles_.count * (row_job + 1) / row_jobs_;
-    for (int64_t t = tiles_.count * row_job / row_jobs_; t < t1; ++t) {
+    for (int64_t t = t0; t < t1; ++t) {
       const int64_t i = tiles_.at(t);
       const int rows = tiles_.height(t);
       const T* a = A_.p + i * A_.rs + k0_ * A_.cs;
@@ -113,22 +140,13 @@ class Product {
         lda_k = kMR;
       }
       for (int64_t q = q0; q < q1; ++q) {
-        const T* b = packed_ + q * NR * kc_;
-        int64_t ldb = NR;
-        if (direct(q)) b = B_.p + k0_ * B_.rs + j0_ + q * NR, ldb = B_.rs;
-        TileOut<T> out = at(i, j0_ + q * NR, add, last);
-        if (in_place_) out.fetch = B_.fetch(k0_, kc_, j0_ + (q + 1) * NR, NR);
-        else if (q == q0 && t + 1 < t1) out.fetch = A_.fetch(tiles_.at(t + 1), tiles_.height(t + 1), k0_, kc_);
-        else if (!parallel_ && fetched_ < panels_) out.fetch = next_panel(fetched_++);
-        tile<T>(rows, cols(q), kc_, a, lda_row, lda_k, b, ldb, out);
+        const int64_t j = j0_ + q * NR;
+        TileOut<T> out(C_ + i * ldc_ + j, ldc_, add, last, e_, i, j);
+        if (q == q0 && t + 1 < t1) out.fetch = A_.fetch(tiles_.at(t + 1), tiles_.height(t + 1), k0_, kc_);
+        else if (!parallel_ && fetched_ < panels_) out.fetch = panel_later(k0_, kc_, j0_ + NR * fetched_++, nc_);
+        tile<T>(rows, cols(q), kc_, a, lda_row, lda_k, packed_ + q * NR * kc_, NR, out);
       }
     }
-  }
-
-  // A panel that will be packed after this block of K; after the last, for the columns that follow these.
-  Fetch next_panel(int64_t q) const {
-    const int64_t j = j0_ + q * NR;
-    return k0_ + kc_ < K_ ? B_.fetch(k0_ + kc_, std::min(kc_, K_ - k0_ - kc_), j, NR) : B_.fetch(0, kc_, j + nc_, NR);
   }
 
   // No terms: zero, and the epilogue.
@@ -136,10 +154,8 @@ class Product {
     for (int64_t t = 0; t < tiles_.count; ++t)
       for (int64_t j = 0; j < N_; j += NR)
         tile<T>(tiles_.height(t), static_cast<int>(N_ - j < NR ? N_ - j : NR), 0, nullptr, 0, 0, nullptr, 0,
-                at(tiles_.at(t), j, accumulate_, true));
+                {C_ + tiles_.at(t) * ldc_ + j, ldc_, accumulate_, true, e_, tiles_.at(t), j});
   }
-
-  TileOut<T> at(int64_t i, int64_t j, bool add, bool last) const { return {C_ + i * ldc_ + j, ldc_, add, last, e_, i, j}; }
 
   const int64_t M_, N_, K_;
   const Tiles tiles_;
