@@ -131,7 +131,8 @@ class Upcoming {
   void add(const Array& a, int64_t batch, int64_t first, int64_t rows, int64_t width) {
     const Matrix<S> m = slice<S>(a, batch);
     constexpr int64_t size = sizeof(S);
-    if (m.cs == 1 && rows > 0) pieces_[count_++] = {reinterpret_cast<const char*>(m.p + first * m.rs), m.rs * size, rows, width * size};
+    if (m.cs != 1 || rows == 0) return;
+    pieces_[count_++] = {reinterpret_cast<const char*>(m.p + first * m.rs), m.rs * size, rows, width * size};
   }
   // For that many steps of a tile.
   Fetch take(int64_t steps, const void* nothing) {
@@ -163,7 +164,8 @@ void scores(int rows, const T* a, int64_t rs, int64_t cs, const Panels<T>& keys,
     TileOut<T> o(out + q * kNR<T>, ldc);
     o.alpha = scale;
     o.fetch = next.take(keys.rows, out);
-    tile<T>(rows, n - q * kNR<T> > Simd<T>::lanes ? kNR<T> : Simd<T>::lanes, keys.rows, a, rs, cs, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
+    const int width = n - q * kNR<T> > Simd<T>::lanes ? kNR<T> : Simd<T>::lanes;
+    tile<T>(rows, width, keys.rows, a, rs, cs, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
   }
 }
 
@@ -291,7 +293,8 @@ struct ForwardJob {
       soften<T>(block, kKeys, rows, some, n, maximum, total, before);
       for (int r = 0; j0 > 0 && r < rows; ++r)
         for (int64_t e = 0; e < z.Ev; ++e) sums[r * z.Ev + e] *= before[r];
-      panel_product<T>(rows, block, kKeys, 1, values, j0, sums, z.Ev, j0 > 0, [n](int64_t, int64_t) { return std::pair(int64_t{0}, n); });
+      auto all = [n](int64_t, int64_t) { return std::pair(int64_t{0}, n); };
+      panel_product<T>(rows, block, kKeys, 1, values, j0, sums, z.Ev, j0 > 0, all);
     }
     T log_total[kLanes];
     for (int r = 0; r < kLanes; ++r) log_total[r] = fast_log(total[r]);
@@ -320,7 +323,8 @@ void attention_forward(const Call& c) {
       next.add<S>(v, b + 1, 0, z.S, z.Ev);
       next.add<S>(q, b + 1, 0, std::min(z.L, kQueries), z.E);
     }
-    ForwardJob<T> work(z, Rows<S>(k, b, 0, seen, z.E).read().matrix(), Rows<S>(v, b, 0, seen, z.Ev).read().matrix(), z.mask, b, seen, next);
+    const Rows<S> keys(k, b, 0, seen, z.E), values(v, b, 0, seen, z.Ev);
+    ForwardJob<T> work(z, keys.read().matrix(), values.read().matrix(), z.mask, b, seen, next);
     const Rows<S> queries(q, b, first, rows, z.E), out(*c.out[0], b, first, rows, z.Ev);
     queries.read();
     for (int64_t t = t0; t < t1; ++t)
@@ -357,8 +361,8 @@ struct BackwardJob {
               const Matrix<T>& g_, const Matrix<T>& out, const Array* m, int64_t batch, const T* kept, Upcoming& after)
       : z(sizes), i0(first), rows(end - first), tiles(rows), q(q_), g(g_), q_panels(q, rows, z.E), g_panels(g, rows, z.Ev),
         k_panels(k, z.S, z.E), k_columns(typename Panels<T>::Transposed(k_panels)),
-        v_columns(typename Panels<T>::Transposed(Panels<T>(v, z.S, z.Ev))), mask(m, batch), lse(kept + first), next(after), dot(padded(rows)),
-        p(kQueryTiles * kMR * kKeysBack), ds(kQueryTiles * kMR * kKeysBack) {
+        v_columns(typename Panels<T>::Transposed(Panels<T>(v, z.S, z.Ev))), mask(m, batch), lse(kept + first), next(after),
+        dot(padded(rows)), p(kQueryTiles * kMR * kKeysBack), ds(kQueryTiles * kMR * kKeysBack) {
     for (int64_t i = 0; i < rows; i += kLanes) {
       typename Sixteen<T>::vec sums[kLanes];
       for (int64_t r = 0; r < kLanes; ++r) {
@@ -426,7 +430,8 @@ struct BackwardJob {
     // The last queries first: they see all keys that others see, so that theirs are the first sums.
     for (int64_t j0 = 0; j0 < z.S; j0 += kKeysBack)
       for (int64_t block = blocks; block-- > 0;) {
-        const int64_t t0 = tiles.count * block / blocks, t1 = tiles.count * (block + 1) / blocks, i = tiles.at(t0), m = tiles.at(t1) - i;
+        const int64_t t0 = tiles.count * block / blocks, t1 = tiles.count * (block + 1) / blocks;
+        const int64_t i = tiles.at(t0), m = tiles.at(t1) - i;
         const int64_t n = std::min(kKeysBack, z.seen(i0 + i + m) - j0);
         const bool more = block + 1 < blocks;
         if (n <= 0) break;
@@ -448,7 +453,8 @@ void attention_backward(const Call& c) {
   const Sizes z(c, q, k, v, c.in[4], c.in[5]);
   // With few batches the queries are cut into parts, whose gradients of keys and values are added in order.
   const Tiles all(z.L);
-  const int64_t parts = std::max<int64_t>(1, std::min((all.count + kQueryTiles - 1) / kQueryTiles, kJobs / std::max<int64_t>(1, z.batches)));
+  const int64_t blocks = (all.count + kQueryTiles - 1) / kQueryTiles;
+  const int64_t parts = std::max<int64_t>(1, std::min(blocks, kJobs / std::max<int64_t>(1, z.batches)));
   const int64_t each = z.S * (z.E + z.Ev);
   Scratch<T> partial(parts > 1 ? z.batches * parts * each : 0);
   parallel_for(z.batches * parts, [&](int64_t job) {
