@@ -31,8 +31,6 @@ Matrix<T> slice(const Array& a, int64_t batch) {
   }
   return {a.ptr<T>() + at, a.strides[a.ndim - 2], a.strides[a.ndim - 1]};
 }
-template <class T>
-Matrix<T> transposed(const Matrix<T>& m) { return {m.p, m.cs, m.rs}; }
 
 // Rows [first, first + rows) of one batch as the type that is computed in: where they are, or half types in a copy that stays in
 // the cache.
@@ -84,6 +82,8 @@ struct Sizes {
   int64_t seen(int64_t end) const { return causal && end < S ? end : S; }
 };
 
+struct Transposed {};
+
 // All columns of a matrix as panels: those of panel q begin at q * NR * rows.
 template <class T>
 struct Panels {
@@ -93,15 +93,11 @@ struct Panels {
   Panels(const Matrix<T>& m, int64_t rows_, int64_t cols_) : Panels(rows_, cols_) {
     for (int64_t q = 0; q * kNR<T> < cols; ++q) m.pack_b(at(q, 0), 0, rows, q * kNR<T>, width(q, cols));
   }
-  // Those of the transposed matrix, from panels, which lie together.
-  struct Transposed {
-    const Panels& m;
-    explicit Transposed(const Panels& of) : m(of) {}
-  };
-  explicit Panels(const Transposed& t) : Panels(t.m.cols, t.m.rows) {
+  // Those of the transposed matrix, from its panels, which lie together.
+  Panels(Transposed, const Panels& m) : Panels(m.cols, m.rows) {
     for (int64_t q = 0; q * kNR<T> < cols; ++q)
       for (int64_t k = 0; k * kNR<T> < rows; ++k)
-        Matrix<T>{t.m.at(k, q * kNR<T>), 1, kNR<T>}.pack_b(at(q, k * kNR<T>), 0, width(k, rows), 0, width(q, cols));
+        Matrix<T>{m.at(k, q * kNR<T>), 1, kNR<T>}.pack_b(at(q, k * kNR<T>), 0, width(k, rows), 0, width(q, cols));
   }
   T* at(int64_t q, int64_t row) const { return data + q * kNR<T> * rows + row * kNR<T>; }
   static int width(int64_t q, int64_t end) { return static_cast<int>(end - q * kNR<T> < kNR<T> ? end - q * kNR<T> : kNR<T>); }
@@ -140,7 +136,7 @@ class Upcoming {
     const Piece& x = pieces_[at_];
     const Fetch found(x.p + column_ + row_ * x.pitch, x.pitch, x.rows);
     row_ += steps;
-    if (row_ >= x.rows) row_ = 0, column_ += 128;
+    if (row_ >= x.rows) row_ = 0, column_ += Fetch::kBytes;
     if (column_ >= x.bytes) column_ = 0, ++at_;
     return found;
   }
@@ -272,7 +268,7 @@ struct ForwardJob {
   Scratch<T> block, sums;
 
   ForwardJob(const Sizes& sizes, const Matrix<T>& k, const Matrix<T>& v, const Array* m, int64_t batch, int64_t seen, Upcoming& after)
-      : z(sizes), keys(typename Panels<T>::Transposed(Panels<T>(k, seen, z.E))), values(v, seen, z.Ev), mask(m, batch), next(after),
+      : z(sizes), keys(Transposed{}, Panels<T>(k, seen, z.E)), values(v, seen, z.Ev), mask(m, batch), next(after),
         block(kMR * kKeys), sums(kMR * z.Ev) {}
 
   // Queries i..i+rows; row 0 of q is query `first`.
@@ -360,9 +356,8 @@ struct BackwardJob {
   BackwardJob(const Sizes& sizes, int64_t first, int64_t end, const Matrix<T>& q_, const Matrix<T>& k, const Matrix<T>& v,
               const Matrix<T>& g_, const Matrix<T>& out, const Array* m, int64_t batch, const T* kept, Upcoming& after)
       : z(sizes), i0(first), rows(end - first), tiles(rows), q(q_), g(g_), q_panels(q, rows, z.E), g_panels(g, rows, z.Ev),
-        k_panels(k, z.S, z.E), k_columns(typename Panels<T>::Transposed(k_panels)),
-        v_columns(typename Panels<T>::Transposed(Panels<T>(v, z.S, z.Ev))), mask(m, batch), lse(kept + first), next(after),
-        dot(padded(rows)), p(kQueryTiles * kMR * kKeysBack), ds(kQueryTiles * kMR * kKeysBack) {
+        k_panels(k, z.S, z.E), k_columns(Transposed{}, k_panels), v_columns(Transposed{}, Panels<T>(v, z.S, z.Ev)), mask(m, batch),
+        lse(kept + first), next(after), dot(padded(rows)), p(kQueryTiles * kMR * kKeysBack), ds(kQueryTiles * kMR * kKeysBack) {
     for (int64_t i = 0; i < rows; i += kLanes) {
       typename Sixteen<T>::vec sums[kLanes];
       for (int64_t r = 0; r < kLanes; ++r) {
@@ -382,16 +377,11 @@ struct BackwardJob {
       for (int64_t e = 0; e < z.Ev; ++e) sums[e % kLanes] += a[e * cs] * b[e];
       return;
     }
-    int64_t e = 0;
-    for (; e + kLanes <= z.Ev; e += kLanes) {
-      Sixteen<T>::load(x, a + e);
-      Sixteen<T>::load(y, b + e);
+    for (int64_t e = 0; e < z.Ev; e += kLanes) {
+      load_left(x, a + e, z.Ev - e, T(0));
+      load_left(y, b + e, z.Ev - e, T(0));
       sums += x * y;
     }
-    if (e == z.Ev) return;
-    Sixteen<T>::load(x, a + e, z.Ev - e, T(0));
-    Sixteen<T>::load(y, b + e, z.Ev - e, T(0));
-    sums += x * y;
   }
 
   // p and ds (gradient of the scores, times the scale) of tiles t0..t1 and keys j0..j0+n.

@@ -86,10 +86,11 @@ struct Epilogue {
 struct Fetch {
   const char* p;
   int64_t pitch = 0, run = 1, wrap = 0;
+  static constexpr int64_t kBytes = 128;      // of a step
 
   explicit Fetch(const void* nothing) : p(static_cast<const char*>(nothing)) {}
   Fetch(const void* from, int64_t pitch_, int64_t run_) : p(static_cast<const char*>(from)), pitch(pitch_), run(run_),
-                                                          wrap(128 - (run_ - 1) * pitch_) {}
+                                                          wrap(kBytes - (run_ - 1) * pitch_) {}
 };
 
 // Where a tile of sums goes, and what happens to it on the way: the epilogue's biases, from this tile on.

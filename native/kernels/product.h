@@ -40,9 +40,8 @@ class Product {
   void run(bool parallel) {
     if (tiles_.rows == 0 || N_ == 0) return;
     if (K_ == 0) return nothing();
-    if (parallel && tiles_.count <= kFewTiles && N_ >= 4 * NR) return columns();
+    if (parallel && (in_place_ || (tiles_.count <= kFewTiles && N_ >= 4 * NR))) return columns();
     if (!parallel && tiles_.count <= kTiles) return panel_by_panel();
-    parallel_ = parallel;
     const int64_t nc_max = N_ < kNC<T> ? (N_ + NR - 1) / NR * NR : kNC<T>;
     const int64_t block = k_block(K_);
     Scratch<T> packed(nc_max * block);
@@ -57,7 +56,7 @@ class Product {
       for (k0_ = 0; k0_ < K_; k0_ += block) {
         kc_ = std::min(block, K_ - k0_);
         pack(parallel);
-        fetched_ = 0;
+        fetched_ = parallel ? panels_ : 0;
         if (parallel) {
           parallel_for(row_jobs_ * col_jobs_, [&](int64_t job) { compute(job); });
         } else {
@@ -143,7 +142,7 @@ class Product {
         const int64_t j = j0_ + q * NR;
         TileOut<T> out(C_ + i * ldc_ + j, ldc_, add, last, e_, i, j);
         if (q == q0 && t + 1 < t1) out.fetch = A_.fetch(tiles_.at(t + 1), tiles_.height(t + 1), k0_, kc_);
-        else if (!parallel_ && fetched_ < panels_) out.fetch = panel_later(k0_, kc_, j0_ + NR * fetched_++, nc_);
+        else if (fetched_ < panels_) out.fetch = panel_later(k0_, kc_, j0_ + NR * fetched_++, nc_);
         tile<T>(rows, cols(q), kc_, a, lda_row, lda_k, packed_ + q * NR * kc_, NR, out);
       }
     }
@@ -165,9 +164,8 @@ class Product {
   const bool accumulate_;
   const Epilogue<T>& e_;
   const bool in_place_;
-  bool parallel_ = false;
   T* packed_ = nullptr;
-  int64_t fetched_ = 0;                       // panels that tiles have begun to fetch, by one thread
+  int64_t fetched_ = 0;                       // panels of the next block that tiles have begun to fetch; several threads leave it
   int64_t j0_ = 0, nc_ = 0, panels_ = 0, k0_ = 0, kc_ = 0, row_jobs_ = 0, col_jobs_ = 0;
 };
 
