@@ -114,7 +114,7 @@ void panel_product(int64_t M, const T* a, int64_t rs, int64_t cs, const Panels<T
     const auto [from, to] = reach(i, tiles.at(t + 1));
     if (accumulate && from >= to) continue;
     for (int64_t q = 0; q * kNR<T> < B.cols; ++q)
-      tile<T>(tiles.height(t), Panels<T>::width(q, B.cols), to - from, a + i * rs + from * cs, rs, cs, B.at(q, k0 + from), kNR<T>,
+      tile<T>(tiles.height(t), Panels<T>::width(q, B.cols), to - from, {a + i * rs + from * cs, rs, cs}, B.at(q, k0 + from), kNR<T>,
               {C + i * ldc + q * kNR<T>, ldc, accumulate});
   }
 }
@@ -152,16 +152,15 @@ class Upcoming {
 };
 
 // A tile of queries times keys j0..j0+n (j0 begins a panel), scaled; whole vectors, so that `out` needs room for them.
-// A query's element e: a[e * cs], the next query's rs on.
 template <class T>
-void scores(int rows, const T* a, int64_t rs, int64_t cs, const Panels<T>& keys, int64_t j0, int64_t n, T scale, T* out, int64_t ldc,
+void scores(int rows, const TileRows<T>& queries, const Panels<T>& keys, int64_t j0, int64_t n, T scale, T* out, int64_t ldc,
             Upcoming& next) {
   for (int64_t q = 0; q * kNR<T> < n; ++q) {
     TileOut<T> o(out + q * kNR<T>, ldc);
     o.alpha = scale;
     o.fetch = next.take(keys.rows, out);
     const int width = n - q * kNR<T> > Simd<T>::lanes ? kNR<T> : Simd<T>::lanes;
-    tile<T>(rows, width, keys.rows, a, rs, cs, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
+    tile<T>(rows, width, keys.rows, queries, keys.at(j0 / kNR<T> + q, 0), kNR<T>, o);
   }
 }
 
@@ -276,12 +275,12 @@ struct ForwardJob {
     alignas(64) T maximum[kLanes], total[kLanes] = {}, before[kLanes];
     int64_t some[kMR];
     std::fill(maximum, maximum + kLanes, -std::numeric_limits<T>::infinity());
-    Scratch<T> packed(kMR * z.E);
-    q.pack_a(packed, i - first, rows, 0, z.E);
+    Scratch<T> space(kMR * (z.E + Matrix<T>::kRowGap));
+    const TileRows<T> queries = q.tile_rows(space, i - first, rows, 0, z.E, kKeys / kNR<T>);
     const int64_t end = z.seen(i + rows);
     for (int64_t j0 = 0; j0 < end; j0 += kKeys) {
       const int64_t n = std::min(kKeys, end - j0);
-      scores<T>(rows, packed, 1, kMR, keys, j0, n, static_cast<T>(z.scale), block, kKeys, next);
+      scores<T>(rows, queries, keys, j0, n, static_cast<T>(z.scale), block, kKeys, next);
       for (int r = 0; r < rows; ++r) {
         some[r] = visible(z, i + r, j0, n);
         mask.apply(block + r * kKeys, i + r, j0, some[r]);
@@ -351,13 +350,14 @@ struct BackwardJob {
   const Mask<T> mask;
   const T* lse;
   Upcoming& next;
-  Scratch<T> dot, p, ds;
+  Scratch<T> dot, p, ds, space;
 
   BackwardJob(const Sizes& sizes, int64_t first, int64_t end, const Matrix<T>& q_, const Matrix<T>& k, const Matrix<T>& v,
               const Matrix<T>& g_, const Matrix<T>& out, const Array* m, int64_t batch, const T* kept, Upcoming& after)
       : z(sizes), i0(first), rows(end - first), tiles(rows), q(q_), g(g_), q_panels(q, rows, z.E), g_panels(g, rows, z.Ev),
         k_panels(k, z.S, z.E), k_columns(Transposed{}, k_panels), v_columns(Transposed{}, Panels<T>(v, z.S, z.Ev)), mask(m, batch),
-        lse(kept + first), next(after), dot(padded(rows)), p(kQueryTiles * kMR * kKeysBack), ds(kQueryTiles * kMR * kKeysBack) {
+        lse(kept + first), next(after), dot(padded(rows)), p(kQueryTiles * kMR * kKeysBack), ds(kQueryTiles * kMR * kKeysBack),
+        space(kMR * (std::max(z.E, z.Ev) + Matrix<T>::kRowGap)) {
     for (int64_t i = 0; i < rows; i += kLanes) {
       typename Sixteen<T>::vec sums[kLanes];
       for (int64_t r = 0; r < kLanes; ++r) {
@@ -390,10 +390,11 @@ struct BackwardJob {
     const T s = static_cast<T>(z.scale);
     for (int64_t t = t0; t < t1; ++t) {
       const int64_t at = tiles.at(t) - tiles.at(t0), seen = std::clamp<int64_t>(z.seen(i0 + tiles.at(t + 1)) - j0, 0, n);
-      const T *of_q = q.p + tiles.at(t) * q.rs, *of_g = g.p + tiles.at(t) * g.rs;
-      scores<T>(tiles.height(t), of_q, q.rs, q.cs, k_columns, j0, seen, s, p + at * kKeysBack, kKeysBack, next);
-      scores<T>(tiles.height(t), of_g, g.rs, g.cs, v_columns, j0, seen, T(1), ds + at * kKeysBack, kKeysBack, next);
-      for (int64_t r = 0; r < tiles.height(t); ++r) {
+      const int height = tiles.height(t);
+      auto of = [&](const Matrix<T>& m, int64_t width) { return m.tile_rows(space, tiles.at(t), height, 0, width, kKeysBack / kNR<T>); };
+      scores<T>(height, of(q, z.E), k_columns, j0, seen, s, p + at * kKeysBack, kKeysBack, next);
+      scores<T>(height, of(g, z.Ev), v_columns, j0, seen, T(1), ds + at * kKeysBack, kKeysBack, next);
+      for (int64_t r = 0; r < height; ++r) {
         const int64_t i = tiles.at(t) + r;
         T *pr = p + (at + r) * kKeysBack, *dr = ds + (at + r) * kKeysBack;
         const int64_t some = lse[i] == low ? 0 : visible(z, i0 + i, j0, seen), w = padded(seen);

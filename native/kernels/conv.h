@@ -338,7 +338,7 @@ void product(const PanelShape& ws, const T* w, const T* src, const int64_t* offs
       for (int64_t p = p0; p < p1; ++p) {
         const int64_t r0 = p * ws.height;
         const int n = static_cast<int>(std::min(ws.height, ws.rows - r0));
-        tile<T>(n, cols, kc, w + ws.at(k0, kc, p), 1, ws.height, panel, NR,
+        tile<T>(n, cols, kc, {w + ws.at(k0, kc, p), 1, ws.height}, panel, NR,
                 {C + (r0 - p0 * ws.height) * pitch + (j - j0), pitch, k0 > 0, last, e, r0, 0});
       }
     }

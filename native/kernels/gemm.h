@@ -1,8 +1,8 @@
 // The parts of a matrix product: the micro-kernel, packing, and what happens to a finished tile.
 //
-// Goto's scheme: B is packed into panels NR wide, A into panels MR high, and one micro-kernel keeps an
-// MR x NR tile of C in registers while it runs down K. MR x NR: 14 x 32 floats with AVX-512 (28 accumulators),
-// 6 x 16 with AVX2, 4 x 8 with SSE. The last columns, if they fit into one vector, take half the time.
+// Goto's scheme: B is packed into panels NR wide, and one micro-kernel keeps an MR x NR tile of C in registers while it runs
+// down K. It takes one element of A at a time, so that rows of A may stay where they are. MR x NR: 14 x 32 floats with AVX-512
+// (28 accumulators), 6 x 16 with AVX2, 4 x 8 with SSE. The last columns, if they fit into one vector, take half the time.
 #pragma once
 
 #include <algorithm>
@@ -26,6 +26,8 @@ constexpr int kMR = 6;
 constexpr int kVectorBytes = 16;
 constexpr int kMR = 4;
 #endif
+
+#define RL_OPAQUE(x) asm("" : "+r"(x))        // the compiler knows nothing of its value
 
 template <class T>
 struct Simd {
@@ -64,7 +66,7 @@ struct Simd {
 
 template <class T>
 constexpr int kNR = 2 * Simd<T>::lanes;
-constexpr int64_t kKC = 400;                  // largest K block: an A panel and a B panel stay in L1/L2
+constexpr int64_t kKC = 400;                  // largest K block: rows of A and a panel of B stay in L1/L2
 
 // The K blocks of a product, of equal size.
 inline int64_t k_block(int64_t K) {
@@ -85,7 +87,7 @@ struct Epilogue {
 // `pitch` bytes on, then again from the next two lines on.
 struct Fetch {
   const char* p;
-  int64_t pitch = 0, run = 1, wrap = 0;
+  int64_t pitch = 0, run = int64_t{1} << 40, wrap = 0;
   static constexpr int64_t kBytes = 128;      // of a step
 
   explicit Fetch(const void* nothing) : p(static_cast<const char*>(nothing)) {}
@@ -113,15 +115,31 @@ struct TileOut {
   }
 };
 
-// rows x VECS whole vectors of C: A panel * B panel. a: k-major, MR apart; b: k-major, ldb apart.
+// Rows of A as a tile reads them: element (r, k) is p[r * row + k * step].
+template <class T>
+struct TileRows {
+  const T* p;
+  int64_t row, step;
+};
+
+// rows x VECS whole vectors of C: rows of A * panel of B, whose rows are ldb apart.
 template <class T, int ROWS, int VECS>
-inline void micro(int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T* b, int64_t ldb, const TileOut<T>& o) {
+inline void micro(int64_t k, const TileRows<T>& a, const T* b, int64_t ldb, const TileOut<T>& o) {
   using V = typename Simd<T>::vec;
   constexpr int L = Simd<T>::lanes;
   V c[ROWS][VECS];
 #pragma GCC unroll 16
   for (int r = 0; r < ROWS; ++r)
     for (int h = 0; h < VECS; ++h) c[r][h] = V{};
+  // Five rows to a pointer: multiples of the pitch that an address can hold, so that nothing else needs a register.
+  const char* row[(ROWS + 4) / 5];
+  for (int r = 0; r < (ROWS + 4) / 5; ++r) {
+    row[r] = reinterpret_cast<const char*>(a.p + 5 * r * a.row);
+    RL_OPAQUE(row[r]);
+  }
+  const int64_t pitch = a.row * static_cast<int64_t>(sizeof(T)), step = a.step * static_cast<int64_t>(sizeof(T));
+  int64_t thrice = 3 * pitch;
+  RL_OPAQUE(thrice);
   const char* ahead = o.fetch.p;
   int64_t left = o.fetch.run;
   for (int64_t p = 0; p < k; ++p) {
@@ -133,10 +151,11 @@ inline void micro(int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T
     for (int h = 0; h < VECS; ++h) y[h] = Simd<T>::load(b + h * L);
 #pragma GCC unroll 16
     for (int r = 0; r < ROWS; ++r) {
-      V x = Simd<T>::all(a[r * lda_row]);
+      const char* at = row[r / 5] + (r % 5 == 3 ? thrice : r % 5 * pitch);
+      V x = Simd<T>::all(*reinterpret_cast<const T*>(at));
       for (int h = 0; h < VECS; ++h) c[r][h] += x * y[h];
     }
-    a += lda_k;
+    for (const char*& r : row) r += step;
     b += ldb;
   }
   auto each = [&](const auto& f) {            // the sums stay in registers
@@ -153,26 +172,24 @@ inline void micro(int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T
 }
 
 template <class T, int ROWS, int VECS>
-inline void micro_dispatch(int rows, int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T* b, int64_t ldb,
-                           const TileOut<T>& o) {
+inline void micro_dispatch(int rows, int64_t k, const TileRows<T>& a, const T* b, int64_t ldb, const TileOut<T>& o) {
   if constexpr (ROWS > 1) {
-    if (rows < ROWS) return micro_dispatch<T, ROWS - 1, VECS>(rows, k, a, lda_row, lda_k, b, ldb, o);
+    if (rows < ROWS) return micro_dispatch<T, ROWS - 1, VECS>(rows, k, a, b, ldb, o);
   }
-  micro<T, ROWS, VECS>(k, a, lda_row, lda_k, b, ldb, o);
+  micro<T, ROWS, VECS>(k, a, b, ldb, o);
 }
 
 // A tile of C, of any width up to two vectors.
 template <class T>
-inline void tile(int rows, int cols, int64_t k, const T* a, int64_t lda_row, int64_t lda_k, const T* b, int64_t ldb,
-                 const TileOut<T>& o) {
+inline void tile(int rows, int cols, int64_t k, const TileRows<T>& a, const T* b, int64_t ldb, const TileOut<T>& o) {
   constexpr int L = Simd<T>::lanes;
-  if (cols == 2 * L) return micro_dispatch<T, kMR, 2>(rows, k, a, lda_row, lda_k, b, ldb, o);
-  if (cols == L) return micro_dispatch<T, kMR, 1>(rows, k, a, lda_row, lda_k, b, ldb, o);
+  if (cols == 2 * L) return micro_dispatch<T, kMR, 2>(rows, k, a, b, ldb, o);
+  if (cols == L) return micro_dispatch<T, kMR, 1>(rows, k, a, b, ldb, o);
   alignas(kVectorBytes) T sums[kMR * 2 * L];
   TileOut<T> whole(sums, 2 * L);
   whole.fetch = o.fetch;
-  if (cols > L) micro_dispatch<T, kMR, 2>(rows, k, a, lda_row, lda_k, b, ldb, whole);
-  else micro_dispatch<T, kMR, 1>(rows, k, a, lda_row, lda_k, b, ldb, whole);
+  if (cols > L) micro_dispatch<T, kMR, 2>(rows, k, a, b, ldb, whole);
+  else micro_dispatch<T, kMR, 1>(rows, k, a, b, ldb, whole);
   for (int j = 0; j < cols; j += L) {
     const typename Simd<T>::vec bias = o.col_bias ? Simd<T>::load_some(o.col_bias + j, cols - j) : typename Simd<T>::vec{};
     for (int r = 0; r < rows; ++r) {
@@ -225,6 +242,8 @@ struct Matrix {
   const T* p;
   int64_t rs, cs;                             // row and column strides
 
+  static constexpr int64_t kRowGap = 16;      // between rows that tile_rows() copies
+
   // A large B comes from beyond the core's cache, and pieces of its rows are too short for the hardware to fetch the next in advance.
   static constexpr int64_t kRowsAhead = 12, kPiece = 64;
 
@@ -268,24 +287,42 @@ struct Matrix {
       for (int j = 0; j < cols; ++j) out[k * NR + j] = s[j * cs + k];
   }
 
-  // Panel of A: rows i0..i0+rows, columns k0..k0+kc, k-major, MR apart.
-  void pack_a(T* out, int64_t i0, int rows, int64_t k0, int64_t kc) const {
-    const T* s = p + i0 * rs + k0 * cs;
-    int64_t k = 0;
+  // Rows i0..i0+rows, columns k0..k0+kc of A for a tile, which multiplies them by `panels` panels: where they are, if that is as fast,
+  // and otherwise in `space`, of kMR * (kc + kRowGap) elements.
+  TileRows<T> tile_rows(T* space, int64_t i0, int rows, int64_t k0, int64_t kc, int64_t panels) const {
+    const T* at = p + i0 * rs + k0 * cs;
+    if (cs == 1 && rows > kWays / 2 && rs * static_cast<int64_t>(sizeof(T)) % kSetBytes == 0) {
+      copy_rows(space, kc + kRowGap, at, rows, kc);
+      return {space, kc + kRowGap, 1};
+    }
+    if (cs == 1 || panels <= 2) return {at, rs, cs};
+    pack_rows(space, at, rows, kc);
+    return {space, 1, kMR};
+  }
+
+ private:
+  // Rows a multiple of 4 KB apart fall into one set of the first cache, which keeps eight lines.
+  static constexpr int64_t kSetBytes = 4096, kWays = 8;
+
+  void copy_rows(T* out, int64_t pitch, const T* s, int rows, int64_t kc) const {
+    constexpr int L = Simd<T>::lanes;
+    for (int r = 0; r < rows; ++r)
+      for (int64_t k = 0; k < kc; k += L) {
+        const int n = static_cast<int>(std::min<int64_t>(kc - k, L));
+        Simd<T>::store_some(out + r * pitch + k, Simd<T>::load_some(s + r * rs + k, n), n);
+      }
+  }
+
+  // k-major, MR apart.
+  void pack_rows(T* out, const T* s, int rows, int64_t kc) const {
     if (rs == 1 && rows >= 8) {               // two copies of 8, which overlap
-      for (; k < kc; ++k) {
+      for (int64_t k = 0; k < kc; ++k) {
         std::memcpy(out + k * kMR, s + k * cs, 8 * sizeof(T));
         std::memcpy(out + k * kMR + rows - 8, s + k * cs + rows - 8, 8 * sizeof(T));
       }
       return;
     }
-    if (cs == 1 && rows >= 8)                 // in blocks of 8 rows, the last of which overlaps the one before
-      for (; k + 8 <= kc; k += 8)
-        for (int r = 0; r < rows; r += 8) {
-          const int first = r + 8 <= rows ? r : rows - 8;
-          transpose8(out + k * kMR + first, kMR, s + first * rs + k, rs);
-        }
-    for (; k < kc; ++k)
+    for (int64_t k = 0; k < kc; ++k)
       for (int r = 0; r < rows; ++r) out[k * kMR + r] = s[r * rs + k * cs];
   }
 };

@@ -78,25 +78,24 @@ class Product {
     });
   }
 
-  // A few tiles of A, one thread: all of them are packed, and one panel of B, while the next one is fetched.
+  // A few tiles of A, one thread: one panel of B is packed at a time, while the next one is fetched.
   void panel_by_panel() {
-    const int64_t block = k_block(K_), panels = (N_ + NR - 1) / NR;
-    const bool pack_a = panels > 2;           // worth it when several panels use it
-    Scratch<T> packed_a(pack_a ? tiles_.count * kMR * block : 0), packed_b(NR * block);
+    const int64_t block = k_block(K_), panels = (N_ + NR - 1) / NR, space = kMR * (block + Matrix<T>::kRowGap);
+    Scratch<T> rows(tiles_.count * space), packed(NR * block);
+    TileRows<T> a[kTiles];
     for (int64_t k0 = 0; k0 < K_; k0 += block) {
       const int64_t kc = std::min(block, K_ - k0);
       const bool last = k0 + kc == K_, add = accumulate_ || k0 > 0;
-      for (int64_t t = 0; pack_a && t < tiles_.count; ++t) A_.pack_a(packed_a + t * kMR * kc, tiles_.at(t), tiles_.height(t), k0, kc);
+      for (int64_t t = 0; t < tiles_.count; ++t) a[t] = A_.tile_rows(rows + t * space, tiles_.at(t), tiles_.height(t), k0, kc, panels);
       for (int64_t j = 0; j < N_; j += NR) {
         const int cols = static_cast<int>(std::min<int64_t>(NR, N_ - j));
         const bool direct = in_place_ && cols == NR;
-        if (!direct) B_.pack_b(packed_b, k0, kc, j, cols);
+        if (!direct) B_.pack_b(packed, k0, kc, j, cols);
         for (int64_t t = 0; t < tiles_.count; ++t) {
           const int64_t i = tiles_.at(t);
           TileOut<T> out(C_ + i * ldc_ + j, ldc_, add, last, e_, i, j);
           if (t == 0) out.fetch = j + NR < N_ ? B_.fetch(k0, kc, j + NR, NR) : panel_later(k0, kc, 0, N_);
-          tile<T>(tiles_.height(t), cols, kc, pack_a ? packed_a + t * kMR * kc : A_.p + i * A_.rs + k0 * A_.cs, pack_a ? 1 : A_.rs,
-                  pack_a ? kMR : A_.cs, direct ? B_.p + k0 * B_.rs + j : packed_b, direct ? B_.rs : NR, out);
+          tile<T>(tiles_.height(t), cols, kc, a[t], direct ? B_.p + k0 * B_.rs + j : packed, direct ? B_.rs : NR, out);
         }
       }
     }
@@ -126,24 +125,17 @@ class Product {
     const int64_t q0 = panels_ * col_job / col_jobs_, q1 = panels_ * (col_job + 1) / col_jobs_;
     const int64_t t0 = tiles_.count * row_job / row_jobs_, t1 = tiles_.count * (row_job + 1) / row_jobs_;
     const bool last = k0_ + kc_ == K_, add = accumulate_ || k0_ > 0;
-    alignas(64) T packed_a[kMR * kKC];
+    alignas(64) T space[kMR * (kKC + Matrix<T>::kRowGap)];
     for (int64_t t = t0; t < t1; ++t) {
       const int64_t i = tiles_.at(t);
       const int rows = tiles_.height(t);
-      const T* a = A_.p + i * A_.rs + k0_ * A_.cs;
-      int64_t lda_row = A_.rs, lda_k = A_.cs;
-      if (q1 - q0 > 2) {                      // worth packing when several panels use it
-        A_.pack_a(packed_a, i, rows, k0_, kc_);
-        a = packed_a;
-        lda_row = 1;
-        lda_k = kMR;
-      }
+      const TileRows<T> a = A_.tile_rows(space, i, rows, k0_, kc_, q1 - q0);
       for (int64_t q = q0; q < q1; ++q) {
         const int64_t j = j0_ + q * NR;
         TileOut<T> out(C_ + i * ldc_ + j, ldc_, add, last, e_, i, j);
         if (q == q0 && t + 1 < t1) out.fetch = A_.fetch(tiles_.at(t + 1), tiles_.height(t + 1), k0_, kc_);
         else if (fetched_ < panels_) out.fetch = panel_later(k0_, kc_, j0_ + NR * fetched_++, nc_);
-        tile<T>(rows, cols(q), kc_, a, lda_row, lda_k, packed_ + q * NR * kc_, NR, out);
+        tile<T>(rows, cols(q), kc_, a, packed_ + q * NR * kc_, NR, out);
       }
     }
   }
@@ -152,7 +144,7 @@ class Product {
   void nothing() {
     for (int64_t t = 0; t < tiles_.count; ++t)
       for (int64_t j = 0; j < N_; j += NR)
-        tile<T>(tiles_.height(t), static_cast<int>(N_ - j < NR ? N_ - j : NR), 0, nullptr, 0, 0, nullptr, 0,
+        tile<T>(tiles_.height(t), static_cast<int>(N_ - j < NR ? N_ - j : NR), 0, TileRows<T>{}, nullptr, 0,
                 {C_ + tiles_.at(t) * ldc_ + j, ldc_, accumulate_, true, e_, tiles_.at(t), j});
   }
 
@@ -261,16 +253,16 @@ class PackedB {
 
   // C (M x N) = A B (+ C), by one thread. A's rows are contiguous.
   void multiply(int64_t M, const T* A, int64_t lda, T* C, int64_t ldc, bool accumulate, const Epilogue<T>& e) const {
-    alignas(64) T packed_a[kMR * kKC];
+    alignas(64) T space[kMR * (kKC + Matrix<T>::kRowGap)];
     const Tiles tiles(M);
     for (int64_t k0 = 0; k0 < K_; k0 += block_) {
       const int64_t kc = block(k0);
       for (int64_t t = 0; t < tiles.count; ++t) {
         const int64_t i = tiles.at(t);
         const int rows = tiles.height(t);
-        Matrix<T>{A, lda, 1}.pack_a(packed_a, i, rows, k0, kc);
+        const TileRows<T> a = Matrix<T>{A, lda, 1}.tile_rows(space, i, rows, k0, kc, panels_);
         for (int64_t q = 0; q < panels_; ++q) {
-          tile<T>(rows, cols(q), kc, packed_a, 1, kMR, panel(q, k0), kNR<T>,
+          tile<T>(rows, cols(q), kc, a, panel(q, k0), kNR<T>,
                   {C + i * ldc + q * kNR<T>, ldc, accumulate || k0 > 0, k0 + kc == K_, e, i, q * kNR<T>});
         }
       }
