@@ -16,6 +16,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -45,48 +46,85 @@ print(2 * a.nbytes / best(lambda: a.mul_(1.0)) / 1e9, a.nbytes / best(a.sum) / 1
 """
 
 
-def measure(name, peer, seconds):
-    """One fresh process; None where the peer cannot run it or has no such step."""
-    out = subprocess.run([sys.executable, "-m", "bench.worker", name, peer, str(seconds)], capture_output=True, text=True)
-    if out.returncode:
-        if peer in OURS or peer == "torch":
-            raise SystemExit(f"{name} on {peer} failed:\n{out.stderr}")
-        print(f"{name} on {peer} failed: {out.stderr.strip().splitlines()[-1][:200]}", file=sys.stderr)
-        return None
-    return json.loads(out.stdout.splitlines()[-1])
+class Worker:
+    """One peer's process, waiting to be asked. `ready` is False where the peer cannot run the step or has none."""
+
+    def __init__(self, name, peer):
+        self.errors = tempfile.TemporaryFile("w+")
+        command = [sys.executable, "-m", "bench.worker", name, peer]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        try:
+            self.ready = self._answer(f"{name} on {peer}") is not None
+        except ChildProcessError as error:
+            if peer in OURS or peer == "torch":
+                raise SystemExit(str(error)) from None
+            print(str(error).replace("\n", " ")[-300:], file=sys.stderr)
+            self.ready = False
+
+    def _answer(self, asked):
+        for line in self.process.stdout:
+            if line.startswith(("{", "null")):         # libraries print things of their own
+                return json.loads(line)
+        self.errors.seek(0)
+        raise ChildProcessError(f"{asked} failed:\n{self.errors.read()}")
+
+    def measure(self, seconds):
+        print(seconds, file=self.process.stdin, flush=True)
+        return self._answer("the step")
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+        self.errors.close()
+
+
+def one_round(name, peers, slices, seconds):
+    """Fresh processes, all alive, of which one at a time runs for a slice: {peer: [slice, ...]}."""
+    workers = {}
+    try:
+        for peer in peers:
+            workers[peer] = Worker(name, peer)
+        ready = {peer: worker for peer, worker in workers.items() if worker.ready}
+        seen = {peer: [] for peer in ready}
+        for _ in range(slices):
+            for peer, worker in ready.items():
+                seen[peer].append(worker.measure(seconds / slices))
+        return seen
+    finally:
+        for worker in workers.values():
+            worker.close()
 
 
 def numbers_from(code) -> list[float]:
     return [float(v) for v in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()]
 
 
-def compare(workload, peers, rounds, seconds):
-    """Alternating runs; medians over the rounds, and each round's ratios against the best peer. None where no peer has it."""
-    runs = {peer: [] for peer in (*peers, *OURS)}
-    for _ in range(rounds):
-        for peer, seen in runs.items():
-            if None not in seen:
-                seen.append(measure(workload.name, peer, seconds))
-    runs = {peer: seen for peer, seen in runs.items() if None not in seen}
-    ms = {peer: statistics.median(r["median_ms"] for r in seen) for peer, seen in runs.items()}
+def compare(workload, peers, rounds, slices, seconds):
+    """Medians over all slices; each slice's ratio is against the best peer beside it. None where no peer has the step."""
+    seen = [one_round(workload.name, (*peers, *OURS), slices, seconds) for _ in range(rounds)]
+    seen = [{peer: r[peer] for peer in r if all(peer in other for other in seen)} for r in seen]
+    runs = {peer: [s for r in seen for s in r[peer]] for peer in seen[0]}
+    ms = {peer: statistics.median(s["median_ms"] for s in slices_of) for peer, slices_of in runs.items()}
     others = [peer for peer in runs if peer not in OURS]
     if not others:
         return None
     best = min(others, key=ms.get)
-    ratios = [min(runs[p][i]["median_ms"] for p in others) / runs["rushlight.compile"][i]["median_ms"] for i in range(rounds)]
+    by_round = [
+        [min(r[p][i]["median_ms"] for p in others) / r["rushlight.compile"][i]["median_ms"] for i in range(slices)] for r in seen
+    ]
     own_numbers = {"jax", "torch.compile"} if workload.draws else {"jax"}
     losses = [r[0]["loss"] for peer, r in runs.items() if peer not in own_numbers]
     return {
         "name": workload.name,
         "ms": ms,
         "best_peer": best,
-        "ratio": statistics.median(ratios),
-        "ratio_low": min(ratios),
-        "ratio_high": max(ratios),
+        "ratio": statistics.median(sum(by_round, [])),
+        "ratio_low": min(map(statistics.median, by_round)),
+        "ratio_high": max(map(statistics.median, by_round)),
         "eager_ratio": ms.get("torch", math.nan) / ms["rushlight"],
         "gflop": runs["rushlight"][0]["gflop"],
-        "mb": {peer: max(r["peak_mb"] for r in seen) for peer, seen in runs.items()},
-        "first_ms": {peer: statistics.median(r["first_ms"] for r in seen) for peer, seen in runs.items()},
+        "mb": {peer: max(r["peak_mb"] for r in slices_of) for peer, slices_of in runs.items()},
+        "first_ms": {peer: statistics.median(r["first_ms"] for r in slices_of) for peer, slices_of in runs.items()},
         "loss": {peer: r[0]["loss"] for peer, r in runs.items()},
         "losses_agree": max(losses) - min(losses) < 1e-3 + 1e-3 * abs(losses[0]),
     }
@@ -106,7 +144,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", help="names of workloads")
     parser.add_argument("--peers", nargs="*", default=None, choices=PEERS)
     parser.add_argument("--rounds", type=int)
-    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--seconds", type=float, help="of each process in a round")
+    parser.add_argument("--slices", type=int, default=6, help="turns that each process takes in a round")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     args = parser.parse_args()
     rounds, seconds = args.rounds or (1 if args.quick else 3), args.seconds or (1.0 if args.quick else 2.0)
@@ -125,7 +164,7 @@ def main() -> None:
     print(f"{'milliseconds a step':<20}{heads}{'ratio':>8} {'(low-high)':<13}{'eager':>7}{'floor':>7}{'MB':>12}")
     rows = []
     for workload in chosen:
-        row = compare(workload, peers, rounds, seconds)
+        row = compare(workload, peers, rounds, args.slices, seconds)
         if row is None:
             print(f"{workload.name:<20}{'-':>18}", flush=True)
             continue

@@ -1,8 +1,9 @@
-"""Times one workload in one way, in a process of its own: `python -m bench.worker NAME PEER SECONDS`.
+"""Times one workload in one way, in a process of its own: `python -m bench.worker NAME PEER [SECONDS]`.
 
-Peers: torch, torch.compile, jax, rushlight, rushlight.compile. Prints a JSON object: the median and quartiles of the step's
-time in milliseconds, the loss after five steps (from the same seed in all but JAX), the process's peak memory in MB, and how
-long the first calls took beyond the time of as many steps. Prints null where the peer has no such step.
+Peers: torch, torch.compile, jax, rushlight, rushlight.compile. Prints {} when it is ready, or null where the peer has no such
+step, and then a JSON object: the median and quartiles of the step's time in milliseconds, the loss after five steps (from the
+same seed in all but JAX), the process's peak memory in MB, and how long the first calls took beyond the time of as many steps.
+Without SECONDS it reads a number of seconds from each line of its input and answers each with such an object.
 """
 
 from __future__ import annotations
@@ -80,36 +81,38 @@ def build(name, peer):
     return WORKLOADS[name].build(importlib.import_module(library), bool(compiled))
 
 
+def measure(step, seconds, fewest):
+    """Steps for that long, at least `fewest`: median and quartiles in milliseconds."""
+    times = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(times) < fewest:
+        start = time.perf_counter()
+        step().item()
+        times.append((time.perf_counter() - start) * 1e3)
+    times.sort()
+    quarter = len(times) // 4
+    return {"median_ms": statistics.median(times), "low_ms": times[quarter], "high_ms": times[-1 - quarter], "steps": len(times)}
+
+
 def main() -> None:
-    name, peer, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
+    name, peer, *seconds = sys.argv[1:]
     step = build(name, peer)
     if step is None:
-        return print("null")
+        return print("null", flush=True)
     start = time.perf_counter()
     for _ in range(WARM_UP):
         loss = step().item()
-    first = time.perf_counter() - start
-    times = []
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(times) < 5:
-        start = time.perf_counter()
-        step().item()
-        times.append(time.perf_counter() - start)
-    times.sort()
-    quarter = len(times) // 4
-    median = statistics.median(times)
-    result = {
-        "median_ms": median * 1e3,
-        "low_ms": times[quarter] * 1e3,
-        "high_ms": times[-1 - quarter] * 1e3,
-        "steps": len(times),
-        "loss": loss,
-        "first_ms": (first - WARM_UP * median) * 1e3,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+    first = (time.perf_counter() - start) * 1e3
+    known = {"loss": loss}
     if peer == "rushlight":
-        result["gflop"] = operations(step)
-    print(json.dumps(result))
+        known["gflop"] = operations(step)
+    # The other end says how long to go on, and when; what it has not asked for takes no time from the others.
+    print("{}", flush=True)
+    for line in seconds or sys.stdin:
+        times = measure(step, float(line), 5 if seconds else 2)
+        known["first_ms"] = first - WARM_UP * times["median_ms"]
+        known["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({**times, **known}), flush=True)
 
 
 if __name__ == "__main__":
