@@ -15,6 +15,7 @@ template <class T>
 constexpr int64_t kNC = kNR<T> * 48;          // columns of B that are packed at a time
 constexpr int64_t kTiles = 4;                 // tiles of A, one above the other, in a job
 constexpr int64_t kJobs = 8;                  // jobs wanted, if C is large enough
+constexpr int64_t kLarge = int64_t{1} << 24, kFineJobs = 32;   // multiply-adds that are worth more jobs: cores are not equally fast
 constexpr int64_t kFewTiles = 12;             // of A, where jobs share A and not B
 
 // M rows in tiles of nearly equal height.
@@ -69,7 +70,7 @@ class Product {
  private:
   // Few rows: a job packs the columns that it multiplies, so that no thread waits for another one's panels.
   void columns() {
-    const int64_t panels = (N_ + NR - 1) / NR, jobs = std::min(panels, kJobs);
+    const int64_t panels = (N_ + NR - 1) / NR, jobs = std::min(panels, M_ * N_ * K_ > kLarge ? kFineJobs : kJobs);
     parallel_for(jobs, [&](int64_t job) {
       const int64_t j = panels * job / jobs * NR, end = std::min(N_, panels * (job + 1) / jobs * NR);
       Epilogue<T> e = e_;
