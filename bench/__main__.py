@@ -2,8 +2,8 @@
 `make bench-others` does the same with about fifty other networks (bench/networks).
 
 Absolute times depend on the machine and on the minute; the ratios of one run are what counts. Beside each step stands
-the fraction of the machine's floor it reaches: the operations of its products and convolutions over the fastest matrix
-product measured in the same run, or its bytes over the bandwidth of reading and writing, and of reading alone.
+the fraction of the machine's floor it reaches: the time that its products and convolutions would take at the speed of a large
+matrix product, or its bytes at that of walking through arrays.
 """
 
 from __future__ import annotations
@@ -21,29 +21,10 @@ import time
 from pathlib import Path
 
 from .registry import WORKLOADS
-from .workloads import ADAM_READ, ADAM_UPDATED
 
 PEERS = ("torch", "torch.compile", "jax")
 OURS = ("rushlight", "rushlight.compile")
-
-_GEMM = """
-import rushlight as T, time
-a = T.ones(1024, 1024); best = 9
-for _ in range(60):
-    s = time.perf_counter(); a @ a; best = min(best, time.perf_counter() - s)
-print(2 * 1024**3 / best / 1e9)
-"""
-# One array that no cache holds: read and written in place, and only read.
-_STREAM = """
-import rushlight as T, time
-a = T.ones(64 << 20)
-def best(f):
-    times = []
-    for _ in range(12):
-        s = time.perf_counter(); f(); times.append(time.perf_counter() - s)
-    return min(times)
-print(2 * a.nbytes / best(lambda: a.mul_(1.0)) / 1e9, a.nbytes / best(a.sum) / 1e9)
-"""
+FLOOR = "floor"  # takes its turn like a peer: the least time that the machine allows, measured in the same minutes
 
 
 class Worker:
@@ -56,14 +37,14 @@ class Worker:
         try:
             self.ready = self._answer(f"{name} on {peer}") is not None
         except ChildProcessError as error:
-            if peer in OURS or peer == "torch":
+            if peer in (*OURS, FLOOR, "torch"):
                 raise SystemExit(str(error)) from None
             print(str(error).replace("\n", " ")[-300:], file=sys.stderr)
             self.ready = False
 
     def _answer(self, asked):
         for line in self.process.stdout:
-            if line.startswith(("{", "null")):         # libraries print things of their own
+            if line.startswith(("{", "null")):  # libraries print things of their own
                 return json.loads(line)
         self.errors.seek(0)
         raise ChildProcessError(f"{asked} failed:\n{self.errors.read()}")
@@ -95,23 +76,22 @@ def one_round(name, peers, slices, seconds):
             worker.close()
 
 
-def numbers_from(code) -> list[float]:
-    return [float(v) for v in subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()]
-
-
 def compare(workload, peers, rounds, slices, seconds):
     """Medians over all slices; each slice's ratio is against the best peer beside it. None where no peer has the step."""
-    seen = [one_round(workload.name, (*peers, *OURS), slices, seconds) for _ in range(rounds)]
+    seen = [one_round(workload.name, (*peers, *OURS, FLOOR), slices, seconds) for _ in range(rounds)]
     seen = [{peer: r[peer] for peer in r if all(peer in other for other in seen)} for r in seen]
     runs = {peer: [s for r in seen for s in r[peer]] for peer in seen[0]}
+    floors = runs.pop(FLOOR)
     ms = {peer: statistics.median(s["median_ms"] for s in slices_of) for peer, slices_of in runs.items()}
     others = [peer for peer in runs if peer not in OURS]
     if not others:
         return None
     best = min(others, key=ms.get)
-    by_round = [
-        [min(r[p][i]["median_ms"] for p in others) / r["rushlight.compile"][i]["median_ms"] for i in range(slices)] for r in seen
-    ]
+    own = "rushlight.compile"
+    by_round = [[min(r[p][i]["median_ms"] for p in others) / r[own][i]["median_ms"] for i in range(slices)] for r in seen]
+    gflop = runs["rushlight"][0]["gflop"]
+    steps = gflop / floors[0]["gflop"] if "gflop" in floors[0] else 1  # how many times the floor's work the workload's is
+    fractions = [steps * f["median_ms"] / s["median_ms"] for f, s in zip(floors, runs[own], strict=True)]
     own_numbers = {"jax", "torch.compile"} if workload.draws else {"jax"}
     losses = [r[0]["loss"] for peer, r in runs.items() if peer not in own_numbers]
     return {
@@ -122,19 +102,14 @@ def compare(workload, peers, rounds, slices, seconds):
         "ratio_low": min(map(statistics.median, by_round)),
         "ratio_high": max(map(statistics.median, by_round)),
         "eager_ratio": ms.get("torch", math.nan) / ms["rushlight"],
-        "gflop": runs["rushlight"][0]["gflop"],
+        "gflop": gflop,
+        "floor_ms": steps * statistics.median(f["median_ms"] for f in floors),
+        "floor_fraction": statistics.median(fractions),
         "mb": {peer: max(r["peak_mb"] for r in slices_of) for peer, slices_of in runs.items()},
         "first_ms": {peer: statistics.median(r["first_ms"] for r in slices_of) for peer, slices_of in runs.items()},
         "loss": {peer: r[0]["loss"] for peer, r in runs.items()},
         "losses_agree": max(losses) - min(losses) < 1e-3 + 1e-3 * abs(losses[0]),
     }
-
-
-def floor_fraction(workload, row, peak, bandwidth, reading):
-    seconds = row["ms"]["rushlight.compile"] * 1e-3
-    if workload.bound == "bandwidth":
-        return (ADAM_UPDATED / bandwidth + ADAM_READ / reading) / 1e9 / seconds
-    return row["gflop"] / seconds / peak
 
 
 def main() -> None:
@@ -148,7 +123,7 @@ def main() -> None:
     parser.add_argument("--slices", type=int, default=6, help="turns that each process takes in a round")
     parser.add_argument("--json", type=Path, default=Path("build/bench.json"))
     args = parser.parse_args()
-    rounds, seconds = args.rounds or (1 if args.quick else 3), args.seconds or (1.0 if args.quick else 2.0)
+    rounds, seconds = args.rounds or (1 if args.quick else 3), args.seconds or (1.0 if args.quick else 1.5)
     peers = args.peers or (("torch", "jax") if args.quick else PEERS)
     if importlib.util.find_spec("jax") is None:
         peers = tuple(p for p in peers if p != "jax")
@@ -156,9 +131,7 @@ def main() -> None:
         parser.error(f"no such workload: {', '.join(sorted(unknown))}")
     group = [w for w in WORKLOADS.values() if w.group == ("others" if args.others else "steps") and (w.quick or not args.quick)]
     chosen = [WORKLOADS[name] for name in args.only] if args.only else group
-    (peak,), (bandwidth, reading) = numbers_from(_GEMM), numbers_from(_STREAM)
-    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; fastest matrix product {peak:.0f} GFLOP/s, "
-          f"bandwidth {bandwidth:.0f} GB/s, of reading alone {reading:.0f}")  # fmt: skip
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
     columns = (*peers, *OURS)
     heads = "".join(f"{c:>18}" for c in columns)
     print(f"{'milliseconds a step':<20}{heads}{'ratio':>8} {'(low-high)':<13}{'eager':>7}{'floor':>7}{'MB':>12}")
@@ -168,7 +141,6 @@ def main() -> None:
         if row is None:
             print(f"{workload.name:<20}{'-':>18}", flush=True)
             continue
-        row["floor_fraction"] = floor_fraction(workload, row, peak, bandwidth, reading)
         rows.append(row)
         cells = "".join(f"{row['ms'][c]:>18.3f}" if c in row["ms"] else f"{'-':>18}" for c in columns)
         spread = f"({row['ratio_low']:.2f}-{row['ratio_high']:.2f})"
@@ -181,8 +153,7 @@ def main() -> None:
     print(f"geometric mean: {mean:.2f} times as fast as the best of the others "
           f"({statistics.geometric_mean(r['eager_ratio'] for r in rows):.2f} eager against eager)")  # fmt: skip
     args.json.parent.mkdir(parents=True, exist_ok=True)
-    measured = {"time": time.strftime("%Y-%m-%d %H:%M"), "gemm_gflops": peak, "bandwidth_gb": bandwidth, "reading_gb": reading}
-    args.json.write_text(json.dumps({**measured, "rows": rows}, indent=2))
+    args.json.write_text(json.dumps({"time": time.strftime("%Y-%m-%d %H:%M"), "rows": rows}, indent=2))
 
 
 if __name__ == "__main__":

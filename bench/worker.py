@@ -1,6 +1,6 @@
 """Times one workload in one way, in a process of its own: `python -m bench.worker NAME PEER [SECONDS]`.
 
-Peers: torch, torch.compile, jax, rushlight, rushlight.compile. Prints {} when it is ready, or null where the peer has no such
+Peers: torch, torch.compile, jax, rushlight, rushlight.compile, floor. Prints {} when it is ready, or null where the peer has no such
 step, and then a JSON object: the median and quartiles of the step's time in milliseconds, the loss after five steps (from the
 same seed in all but JAX), the process's peak memory in MB, and how long the first calls took beyond the time of as many steps.
 Without SECONDS it reads a number of seconds from each line of its input and answers each with such an object.
@@ -16,6 +16,7 @@ import sys
 import time
 
 from .registry import WORKLOADS
+from .workloads import ADAM_READ, ADAM_UPDATED
 
 WARM_UP = 5  # calls; the loss of the last one is compared
 
@@ -71,6 +72,17 @@ def operations(step) -> float:
     return total * 1e-9
 
 
+def floor(workload):
+    """What takes the least time the machine allows, and how many GFLOP it is: a large product, or for an optimizer the bytes it moves."""
+    import rushlight
+
+    if workload.bound == "bandwidth":
+        updated, read = (rushlight.ones(int(n) // 4) for n in (ADAM_UPDATED / 2, ADAM_READ))
+        return lambda: (updated.mul_(1.0), read.sum())[1], {}
+    a, one = rushlight.ones(1024, 1024), rushlight.ones(())
+    return lambda: (a @ a, one)[1], {"gflop": 2 * 1024**3 * 1e-9}
+
+
 def build(name, peer):
     """step() -> something with .item(); None where nobody wrote the step for this peer."""
     if peer == "jax":
@@ -96,14 +108,14 @@ def measure(step, seconds, fewest):
 
 def main() -> None:
     name, peer, *seconds = sys.argv[1:]
-    step = build(name, peer)
+    step, known = floor(WORKLOADS[name]) if peer == "floor" else (build(name, peer), {})
     if step is None:
         return print("null", flush=True)
     start = time.perf_counter()
     for _ in range(WARM_UP):
         loss = step().item()
     first = (time.perf_counter() - start) * 1e3
-    known = {"loss": loss}
+    known["loss"] = loss
     if peer == "rushlight":
         known["gflop"] = operations(step)
     # The other end says how long to go on, and when; what it has not asked for takes no time from the others.
