@@ -129,6 +129,8 @@ def main() -> None:
         peers = tuple(p for p in peers if p != "jax")
     if unknown := set(args.only or ()) - set(WORKLOADS):
         parser.error(f"no such workload: {', '.join(sorted(unknown))}")
+    if args.slices < 1:
+        parser.error("a process needs at least one turn in a round: --slices 1 or more")
     group = [w for w in WORKLOADS.values() if w.group == ("others" if args.others else "steps") and (w.quick or not args.quick)]
     chosen = [WORKLOADS[name] for name in args.only] if args.only else group
     print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}")
