@@ -31,27 +31,31 @@ class Worker:
     """One peer's process, waiting to be asked. `ready` is False where the peer cannot run the step or has none."""
 
     def __init__(self, name, peer):
+        self.what = f"{name} on {peer}"
         self.errors = tempfile.TemporaryFile("w+")
         command = [sys.executable, "-m", "bench.worker", name, peer]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
         try:
-            self.ready = self._answer(f"{name} on {peer}") is not None
+            self.ready = self._answer() is not None
         except ChildProcessError as error:
             if peer in (*OURS, FLOOR, "torch"):
                 raise SystemExit(str(error)) from None
             print(str(error).replace("\n", " ")[-300:], file=sys.stderr)
             self.ready = False
 
-    def _answer(self, asked):
+    def _answer(self):
         for line in self.process.stdout:
             if line.startswith(("{", "null")):  # libraries print things of their own
                 return json.loads(line)
         self.errors.seek(0)
-        raise ChildProcessError(f"{asked} failed:\n{self.errors.read()}")
+        raise ChildProcessError(f"{self.what} failed:\n{self.errors.read()}")
 
     def measure(self, seconds):
         print(seconds, file=self.process.stdin, flush=True)
-        return self._answer("the step")
+        try:
+            return self._answer()
+        except ChildProcessError as error:
+            raise SystemExit(str(error)) from None
 
     def close(self):
         self.process.stdin.close()
