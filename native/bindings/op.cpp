@@ -38,7 +38,9 @@ PyObject* versioned(PyObject* o) {                           // (tensor, version
   return pair(Py_NewRef(o), PyLong_FromUnsignedLong(array_of(reinterpret_cast<Tensor*>(o)->array)->storage->version));
 }
 
-PyObject* saved_outputs(PyObject* const* outs, Py_ssize_t n) {
+// All outputs, or the one that `key` numbers.
+PyObject* saved_outputs(PyObject* const* outs, Py_ssize_t n, PyObject* key) {
+  if (key != Py_None) outs += PyLong_AsSsize_t(key), n = 1;
   PyObject* list = PyList_New(n);
   for (Py_ssize_t k = 0; k < n; ++k) {
     PyObject* item = Py_NewRef(outs[k]);
@@ -61,7 +63,7 @@ PyObject* save_one(long kind, PyObject* key, PyObject* const* args, Py_ssize_t n
   const Array* a = arg && is_tensor(arg) ? array_of(reinterpret_cast<Tensor*>(arg)->array) : nullptr;
   switch (kind) {
     case kArg: return versioned(arg);
-    case kOut: return saved_outputs(outs, nouts);
+    case kOut: return saved_outputs(outs, nouts, key);
     case kShape: return a ? shape_tuple(*a) : Py_NewRef(g_empty_tuple);
     case kDtype: return a ? Py_NewRef(g_dtypes[static_cast<int>(a->dtype)]) : Py_NewRef(Py_None);
     case kLayout: {

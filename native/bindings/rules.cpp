@@ -41,11 +41,11 @@ PyObject* unpack_output(PyObject* node, PyObject* item, int nr) {
   return out;
 }
 
-PyObject* unpack_saved(PyObject* node, long kind, PyObject* item) {
+PyObject* unpack_saved(PyObject* node, long kind, PyObject* key, PyObject* item) {
   if (kind == kArg) return unpack_input(node, item);
   if (kind == kOut) {
     Py_ssize_t n = PyList_GET_SIZE(item);
-    if (n == 1) return unpack_output(node, PyList_GET_ITEM(item, 0), 0);
+    if (n == 1) return unpack_output(node, PyList_GET_ITEM(item, 0), key == Py_None ? 0 : static_cast<int>(PyLong_AsLong(key)));
     PyObject* all = PyTuple_New(n);
     for (Py_ssize_t k = 0; all && k < n; ++k) {
       PyObject* t = unpack_output(node, PyList_GET_ITEM(item, k), static_cast<int>(k));
@@ -93,7 +93,8 @@ PyObject* apply_rules(PyObject* self, PyObject* grads, PyObject* needed) {
   bool ok = indices != nullptr;
   Py_ssize_t m = ok ? PyTuple_GET_SIZE(saves) : 0;
   for (Py_ssize_t k = 0; ok && k < m; ++k) {
-    PyObject* v = unpack_saved(self, PyLong_AsLong(PyTuple_GET_ITEM(PyTuple_GET_ITEM(saves, k), 0)), PyList_GET_ITEM(node->saved, k));
+    PyObject* save = PyTuple_GET_ITEM(saves, k);
+    PyObject* v = unpack_saved(self, PyLong_AsLong(PyTuple_GET_ITEM(save, 0)), PyTuple_GET_ITEM(save, 1), PyList_GET_ITEM(node->saved, k));
     ok = v != nullptr;
     if (v) values.push_back(v);
   }

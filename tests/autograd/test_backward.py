@@ -176,6 +176,40 @@ def test_saved_tensor_overwritten():
     raises_like_torch(run)
 
 
+NOT_SAVED = {
+    "max_pool2d": lambda T, x: T.nn.functional.max_pool2d(x, 2),
+    "max_pool2d with borders": lambda T, x: T.nn.functional.max_pool2d(x, 3, 2, 1),
+    "max_pool3d": lambda T, x: T.nn.functional.max_pool3d(x.view(1, 1, 4, 4, 4), 2),
+    "adaptive_max_pool2d": lambda T, x: T.nn.functional.adaptive_max_pool2d(x, 2),
+    "max": lambda T, x: x.max(-1).values,
+    "min": lambda T, x: x.min(1).values,
+    "cummax": lambda T, x: x.cummax(-1).values,
+    "sort": lambda T, x: x.sort(-1).values,
+    "topk": lambda T, x: x.topk(2).values,
+    "median": lambda T, x: x.median(-1).values,
+    "kthvalue": lambda T, x: x.kthvalue(2).values,
+    "mode": lambda T, x: x.mode(-1).values,
+    "embedding_bag": lambda T, x: T.nn.functional.embedding_bag(T.tensor([[0, 1], [3, 2]]), x.view(16, 4), mode="max"),
+    "cross_entropy": lambda T, x: T.nn.functional.cross_entropy(x.view(16, 4), T.arange(16) % 4, reduction="none"),
+    "batch_norm": lambda T, x: T.nn.functional.batch_norm(x, None, None, training=True),
+    "layer_norm": lambda T, x: T.nn.functional.layer_norm(x, (4,)),
+}
+
+
+@pytest.mark.parametrize("fn", NOT_SAVED.values(), ids=NOT_SAVED)
+def test_results_that_may_be_overwritten(fn):
+    """What backward does not need may be written: `nn.ReLU(inplace=True)` after a pooling layer."""
+    values = np.random.default_rng(0).permutation(64).reshape(1, 4, 4, 4) / 8.0 - 4.0
+
+    def run(T):
+        x = T.from_numpy(values.copy()).requires_grad_()
+        fn(T, x).relu_().square().sum().backward()
+        return x.grad.numpy()
+
+    want, got = both(run)
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-6)
+
+
 def test_grad_of_non_leaf_warns():
     """.grad of a non-leaf is None with PyTorch's warning; retain_grad keeps it."""
     for T in LIBRARIES:

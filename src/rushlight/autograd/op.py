@@ -12,7 +12,8 @@ other parameters name what it needs, and that is exactly what a node keeps:
 
     x            an input, by the forward's name            out        the output (a tuple if several)
     x_shape      only the shape of that input               x_dtype    only its dtype
-    x_layout     its strides and offset                     xs         of `*xs`: the tuple of those inputs
+    x_layout     its strides and offset                     out_1      of several outputs only that one, counted from 0
+    xs           of `*xs`: the tuple of those inputs
     dim          a keyword argument of the forward          needs      a tuple: which inputs want a gradient
 
 One rule for all inputs returns a tuple (a single value if there is one tensor input); or there is a rule per input,
@@ -116,6 +117,8 @@ class Op:
             return ARG, self.arg_names.index(name)
         if name == "out":
             return OUT, None
+        if name.startswith("out_") and name[4:].isdigit():
+            return OUT, int(name[4:])
         if name == "needs":
             return NEEDS, None
         if self.variadic and name in ("inputs", self.variadic):

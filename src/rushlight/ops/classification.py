@@ -45,10 +45,10 @@ def _make(name, grad_name):
     back = op(name=name + "_backward")(_backward_of(name))
 
     @call.vjp
-    def _(g, x, t, w, out, *, p, needs):
+    def _(g, x, t, w, out_1, out_2, *, p, needs):
         if needs[2]:
             raise RuntimeError("the derivative for 'weight' is not implemented.")
-        return back(g[0], x, t, w, out[1].detach(), out[2].detach(), p=p), None, None
+        return back(g[0], x, t, w, out_1.detach(), out_2.detach(), p=p), None, None
 
     @back.vjp
     def _(v, g, x, t, w, lse, total, *, p, needs):

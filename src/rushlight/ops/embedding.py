@@ -141,8 +141,8 @@ def _bags_of(g, bag_of):
     return _where((bag_of >= 0).unsqueeze(1), _index(g, bag_of.clamp_min(0), before=0, order=None), 0.0)
 
 
-def _table_gradient(g, w_shape, index, offsets, weights, out, mode, bags, length, padding, by_frequency, sparse):
-    g, kept = g[0], out[1]
+def _table_gradient(g, w_shape, index, offsets, weights, out_1, mode, bags, length, padding, by_frequency, sparse):
+    g, kept = g[0], out_1
     if mode == _MAX:
         if not _native.is_grad_enabled():
             return _embedding_bag_max_backward(g, kept, rows=w_shape[0])

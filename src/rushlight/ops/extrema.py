@@ -95,8 +95,8 @@ def _extreme(name, whole, kernel, pairwise, doc):
         return kernel(x, 1 << dim if x.ndim else 0, keepdim)
 
     @along.vjp
-    def _(g, out, x_shape, *, dim, keepdim):
-        return select_along(g[0], out[1], x_shape, dim, keepdim)
+    def _(g, out_1, x_shape, *, dim, keepdim):
+        return select_along(g[0], out_1, x_shape, dim, keepdim)
 
     result = getattr(return_types, name)
 

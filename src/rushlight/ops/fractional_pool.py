@@ -20,7 +20,7 @@ def _make_op(rank):
     def _fractional(x, samples, /, *, size, kernel):
         return K.fractional_max_pool(contig(x), contig(samples), len(size), size, kernel)
 
-    _fractional.vjp(lambda g, x_shape, out, *, size, needs: (_places_rule(g, x_shape, out, size=size), None))
+    _fractional.vjp(lambda g, x_shape, out_1, *, size, needs: (_places_rule(g, x_shape, out_1, size=size), None))
     return _fractional
 
 

@@ -39,12 +39,12 @@ _scatter.vjp(g=lambda v, where, size, window: _gather(v, where, rank=len(size)))
 _gather.vjp(x=lambda v, x_shape, where, rank: _scatter(v, where, size=x_shape[-rank:]))
 
 
-def _max_rule(g, x_shape, out, *, size, kernel, stride, padding, dilation):
-    return _scatter(g[0], out[1].detach(), size=x_shape[-len(size) :], window=(*kernel, *stride, *padding, *dilation))
+def _max_rule(g, x_shape, out_1, *, size, kernel, stride, padding, dilation):
+    return _scatter(g[0], out_1, size=x_shape[-len(size) :], window=(*kernel, *stride, *padding, *dilation))
 
 
-def _places_rule(g, x_shape, out, *, size):
-    return _scatter(g[0], out[1].detach(), size=x_shape[-len(size) :])
+def _places_rule(g, x_shape, out_1, *, size):
+    return _scatter(g[0], out_1, size=x_shape[-len(size) :])
 
 
 def _make_max(rank):

@@ -112,8 +112,8 @@ def _extreme(name, maximum, doc):
         return K.cumextreme(contig(x), dim, maximum)
 
     @call.vjp
-    def _(g, out, x_shape, *, dim):
-        return _gather_backward(g[0], out[1], shape=x_shape, dim=dim)
+    def _(g, out_1, x_shape, *, dim):
+        return _gather_backward(g[0], out_1, shape=x_shape, dim=dim)
 
     result = getattr(return_types, name)
 

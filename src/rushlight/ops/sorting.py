@@ -40,12 +40,12 @@ def _topk(x, /, *, k, dim, largest):
     return K.topk(contig(x), dim, k, largest)
 
 
-def _unsorted(g, out, shape, dim):
-    return _gather_backward(g[0], out[1], shape=shape, dim=dim)
+def _unsorted(g, out_1, x_shape, dim):
+    return _gather_backward(g[0], out_1, shape=x_shape, dim=dim)
 
 
-_sort.vjp(x=lambda g, out, x_shape, dim: _unsorted(g, out, x_shape, dim))
-_topk.vjp(x=lambda g, out, x_shape, dim: _unsorted(g, out, x_shape, dim))
+_sort.vjp(x=_unsorted)
+_topk.vjp(x=_unsorted)
 
 
 @numpy_names
@@ -105,7 +105,7 @@ def _selection(name, kernel):
             return values, where
         return kernel(contig(x), dim, keepdim, *numbers)
 
-    call.vjp(x=lambda g, out, x_shape, dim, keepdim: select_along(g[0], out[1], x_shape, dim, keepdim))
+    call.vjp(x=lambda g, out_1, x_shape, dim, keepdim: select_along(g[0], out_1, x_shape, dim, keepdim))
     return call
 
 
