@@ -83,7 +83,10 @@ struct Line {
     const Axis<T, D, PADDING> axis(pixels, corners);
     T position[kPlaces], moves[kPlaces];
     for (int64_t i = 0; i < n; ++i) {
-      T p = (x[i * D] + T(1)) * axis.scale - axis.shift, s = axis.scale;
+      // Rounded once, as in PyTorch: at an image's own pixels that decides on which side the slope is taken.
+      T p, s = axis.scale;
+      if constexpr (sizeof(T) == 4) p = __builtin_fmaf(x[i * D] + T(1), axis.scale, -axis.shift);
+      else p = __builtin_fma(x[i * D] + T(1), axis.scale, -axis.shift);
       if (MODE != kCubic) axis.bring(p, s);
       position[i] = p;
       moves[i] = s;

@@ -85,6 +85,20 @@ ROWS += [
 ]  # fmt: skip
 
 
+def unmoved(size, align_corners):
+    """Where a spatial transformer begins: every place is a pixel's centre, and rounding decides on which side of it the slope is."""
+    def call(T, x):
+        n = len(size) - 2
+        theta = T.eye(n, n + 1, dtype=x.dtype).expand(size[0], n, n + 1).clone().requires_grad_(x.requires_grad)
+        places = F(T).affine_grid(theta, size, align_corners)
+        out = F(T).grid_sample(x, places, align_corners=align_corners)
+        return out, *(T.autograd.grad(out.sum(), places, retain_graph=True) if x.requires_grad else ())
+    return Row(f"grid_sampler_{len(size) - 2}d", call, lambda r: r(*size), f"unmoved-{size}-{align_corners}", layouts=False, second=False, atol=1e-4)
+
+
+ROWS += [unmoved(s, a) for s in ((2, 3, 28, 28), (1, 2, 9, 14), (1, 1, 5, 6, 7)) for a in (False, True)]
+
+
 def error(op, label, call):
     return ErrorRow(op, lambda T: call(F(T), T.ones(2, 3, 4, 5)), label)
 

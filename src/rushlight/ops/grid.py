@@ -223,7 +223,7 @@ def affine_grid(theta: Tensor, size, align_corners: bool | None = None) -> Tenso
     axes = []
     for k, s in enumerate(spatial):
         line = linspace(-1, 1, s, dtype=theta.dtype) if s > 1 else zeros(1, dtype=theta.dtype)
-        line = line if align_corners else line * ((s - 1) / s)
+        line = line if align_corners else line * (s - 1) / s  # rounded as in PyTorch: a place between two pixels is either one
         axes.append(line.reshape([-1 if d == k else 1 for d in range(n)]).expand(spatial))
     base = stack([*reversed(axes), ones(spatial, dtype=theta.dtype)], -1).reshape(1, math.prod(spatial), n + 1)
     out = matmul(base.expand(size[0], -1, -1), theta.transpose(1, 2))
