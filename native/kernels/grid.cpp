@@ -82,11 +82,15 @@ struct Line {
   void fill(const T* x, int64_t n, int64_t pixels, bool corners) {
     const Axis<T, D, PADDING> axis(pixels, corners);
     T position[kPlaces], moves[kPlaces];
+    // Rounded once in images and twice in volumes, as in PyTorch: at an image's own pixels that decides on which side the slope is taken.
     for (int64_t i = 0; i < n; ++i) {
-      // Rounded once, as in PyTorch: at an image's own pixels that decides on which side the slope is taken.
-      T p, s = axis.scale;
-      if constexpr (sizeof(T) == 4) p = __builtin_fmaf(x[i * D] + T(1), axis.scale, -axis.shift);
-      else p = __builtin_fma(x[i * D] + T(1), axis.scale, -axis.shift);
+      const T from = x[i * D] + T(1);
+      if constexpr (D == 3) position[i] = from * axis.scale;
+      else if constexpr (sizeof(T) == 4) position[i] = __builtin_fmaf(from, axis.scale, -axis.shift);
+      else position[i] = __builtin_fma(from, axis.scale, -axis.shift);
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      T p = D == 3 ? position[i] - axis.shift : position[i], s = axis.scale;
       if (MODE != kCubic) axis.bring(p, s);
       position[i] = p;
       moves[i] = s;
