@@ -66,19 +66,39 @@ struct Sweep {
     return r != nullptr;
   }
 
+  // Whether nobody else holds this gradient or its memory: it may be written.
+  static bool owned(PyObject* g) {
+    const auto* t = as_tensor(g);
+    if (Py_TYPE(g) != g_tensor_type || Py_REFCNT(g) != 1 || t->requires_grad || is_set(t->base) || Py_REFCNT(t->array) != 1) return false;
+    const Array& a = *array_of(t->array);
+    return storage_references(a.storage) == 1 && a.contiguous();
+  }
+
+  // Adds a node's gradient to what has arrived for its input, if its op knows how to without a gradient of the input's size, and
+  // that belongs to this sweep: 1 done, 0 not, -1 with an exception set. x[:, t] of each step in a loop would else make zeros of
+  // x's size for every t.
+  int add_in_place(PyObject* node, PyObject* grads) {
+    if (Py_TYPE(node) != g_op_node || g_grad_enabled || g_check_apply || is_set(as_node(node)->post_hooks)) return 0;
+    PyObject *edges = as_node(node)->edges, *g = PyList_GET_ITEM(grads, 0);
+    if (as_node(node)->num_outputs != 1 || Py_TYPE(g) != g_tensor_type || !PyList_CheckExact(edges) || PyList_GET_SIZE(edges) != 1) return 0;
+    PyObject* edge = PyList_GET_ITEM(edges, 0);
+    if (edge == Py_None) return 0;
+    auto at = pending.find(PyTuple_GET_ITEM(edge, 0));
+    if (at == pending.end()) return 0;
+    PyObject* total = PyList_GET_ITEM(at->second, PyLong_AsSsize_t(PyTuple_GET_ITEM(edge, 1)));
+    if (total == Py_None || !owned(total) || array_of(as_tensor(total)->array)->dtype != array_of(as_tensor(g)->array)->dtype) return 0;
+    return add_gradient(node, total, g);
+  }
+
   // A leaf's first gradient is taken over as it is if nobody else holds it or its memory.
   bool accumulate(Node* node, PyObject* grads) {
     PyObject* g = PyList_GET_ITEM(grads, 0);
     if (g == Py_None) return true;
     if (g_capture) g_capture->note_gradient(node->variable);
-    Tensor *leaf = as_tensor(node->variable), *t = as_tensor(g);
-    if (!is_set(leaf->grad) && !is_set(leaf->hooks) && Py_TYPE(g) == g_tensor_type && Py_REFCNT(g) == 1 && !t->requires_grad &&
-        !is_set(t->base) && Py_REFCNT(t->array) == 1) {
-      const Array& a = *array_of(t->array);
-      if (storage_references(a.storage) == 1 && a.contiguous()) {
-        Py_XSETREF(leaf->grad, Py_NewRef(g));
-        return true;
-      }
+    Tensor* leaf = as_tensor(node->variable);
+    if (!is_set(leaf->grad) && !is_set(leaf->hooks) && owned(g)) {
+      Py_XSETREF(leaf->grad, Py_NewRef(g));
+      return true;
     }
     return call_into(g_accumulate, node->variable, g);
   }
@@ -187,6 +207,8 @@ struct Sweep {
     if (go_on && ok) {
       if (leaf && !g_check_apply && !is_set(n->post_hooks)) {
         ok = accumulate(n, grads);
+      } else if (const int added = add_in_place(node, grads)) {
+        ok = added > 0 && release(node);
       } else {
         PyObject* results = apply(node, grads, needed);
         if (results && is_set(n->post_hooks)) {

@@ -4,7 +4,7 @@
 namespace rl::py {
 namespace {
 
-PyObject *g_str_rules, *g_str_joint, *g_str_saves, *g_str_indices, *g_str_raise_freed;
+PyObject *g_str_rules, *g_str_joint, *g_str_saves, *g_str_indices, *g_str_adding, *g_str_raise_freed;
 
 PyObject* overwritten(PyObject* node, PyObject* tensor, uint32_t now, PyObject* expected, bool is_output) {
   PyObject* r = PyObject_CallMethod(node, "_raise_overwritten", "OIOi", tensor, now, expected, is_output ? 1 : 0);
@@ -67,19 +67,46 @@ PyObject* unpack_saved(PyObject* node, long kind, PyObject* key, PyObject* item)
   return Py_NewRef(item);
 }
 
-PyObject* call_rule(PyObject* entry, PyObject* g, PyObject* const* values) {
+PyObject* call_rule(PyObject* entry, std::initializer_list<PyObject*> leading, PyObject* const* values) {
   PyObject* slots = PyTuple_GET_ITEM(entry, 1);
   PyObject* names = PyTuple_GET_ITEM(entry, 2);
-  Py_ssize_t n = PyTuple_GET_SIZE(slots);
-  std::vector<PyObject*> args(static_cast<size_t>(n) + 1);
-  args[0] = g;
-  for (Py_ssize_t k = 0; k < n; ++k) args[static_cast<size_t>(k) + 1] = values[PyLong_AsSsize_t(PyTuple_GET_ITEM(slots, k))];
+  std::vector<PyObject*> args(leading);
+  for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(slots); ++k) args.push_back(values[PyLong_AsSsize_t(PyTuple_GET_ITEM(slots, k))]);
   bool keyword = names != Py_None;
-  Py_ssize_t positional = n + 1 - (keyword ? PyTuple_GET_SIZE(names) : 0);
+  Py_ssize_t positional = static_cast<Py_ssize_t>(args.size()) - (keyword ? PyTuple_GET_SIZE(names) : 0);
   return PyObject_Vectorcall(PyTuple_GET_ITEM(entry, 0), args.data(), static_cast<size_t>(positional), keyword ? names : nullptr);
 }
 
+// What the node has saved, checked (new references); false with an exception set.
+bool unpack_all(PyObject* self, PyObject* saves, std::vector<PyObject*>* values) {
+  for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(saves); ++k) {
+    PyObject* save = PyTuple_GET_ITEM(saves, k);
+    PyObject* v = unpack_saved(self, PyLong_AsLong(PyTuple_GET_ITEM(save, 0)), PyTuple_GET_ITEM(save, 1), PyList_GET_ITEM(as_node(self)->saved, k));
+    if (!v) return false;
+    values->push_back(v);
+  }
+  return true;
+}
+
 }  // namespace
+
+int add_gradient(PyObject* self, PyObject* total, PyObject* g) {
+  auto* node = as_node(self);
+  if (node->saved == g_freed) return 0;      // the rule raises
+  PyObject* adding = PyObject_GetAttr(node->plan, g_str_adding);
+  if (!adding || adding == Py_None) {
+    Py_XDECREF(adding);
+    return adding ? 0 : -1;
+  }
+  PyObject* saves = PyObject_GetAttr(node->plan, g_str_saves);
+  std::vector<PyObject*> values;
+  PyObject* done = saves && unpack_all(self, saves, &values) ? call_rule(adding, {total, g}, values.data()) : nullptr;
+  for (PyObject* v : values) Py_DECREF(v);
+  Py_XDECREF(saves);
+  Py_DECREF(adding);
+  Py_XDECREF(done);
+  return done ? 1 : -1;
+}
 
 PyObject* apply_rules(PyObject* self, PyObject* grads, PyObject* needed) {
   auto* node = as_node(self);
@@ -90,20 +117,13 @@ PyObject* apply_rules(PyObject* self, PyObject* grads, PyObject* needed) {
   PyObject* indices = joint ? PyObject_GetAttr(node->plan, g_str_indices) : nullptr;
   PyObject* out = nullptr;
   std::vector<PyObject*> values;
-  bool ok = indices != nullptr;
-  Py_ssize_t m = ok ? PyTuple_GET_SIZE(saves) : 0;
-  for (Py_ssize_t k = 0; ok && k < m; ++k) {
-    PyObject* save = PyTuple_GET_ITEM(saves, k);
-    PyObject* v = unpack_saved(self, PyLong_AsLong(PyTuple_GET_ITEM(save, 0)), PyTuple_GET_ITEM(save, 1), PyList_GET_ITEM(node->saved, k));
-    ok = v != nullptr;
-    if (v) values.push_back(v);
-  }
+  bool ok = indices && unpack_all(self, saves, &values);
   PyObject* g = ok ? (node->num_outputs == 1 ? Py_NewRef(PyList_GET_ITEM(grads, 0)) : PyList_AsTuple(grads)) : nullptr;
   if (g) {
     Py_ssize_t n = PyTuple_GET_SIZE(indices);
     out = PyList_New(n);
     if (joint == Py_True) {
-      PyObject* result = call_rule(PyTuple_GET_ITEM(rules, 0), g, values.data());
+      PyObject* result = call_rule(PyTuple_GET_ITEM(rules, 0), {g}, values.data());
       // A rule returns one gradient per input, or only one if there is one.
       bool many = result && PyTuple_CheckExact(result);
       for (Py_ssize_t k = 0; result && k < n; ++k) {
@@ -120,7 +140,7 @@ PyObject* apply_rules(PyObject* self, PyObject* grads, PyObject* needed) {
       for (Py_ssize_t k = 0; out && k < n; ++k) {
         PyObject* entry = PyTuple_GET_ITEM(rules, k);
         bool skip = entry == Py_None || (needed != Py_None && PyList_GET_ITEM(needed, k) == Py_False);
-        PyObject* item = skip ? Py_NewRef(Py_None) : call_rule(entry, g, values.data());
+        PyObject* item = skip ? Py_NewRef(Py_None) : call_rule(entry, {g}, values.data());
         if (item) PyList_SET_ITEM(out, k, item);
         else Py_CLEAR(out);
       }
@@ -157,6 +177,7 @@ void bind_rules(nb::module_& m) {
   g_str_joint = PyUnicode_InternFromString("joint");
   g_str_saves = PyUnicode_InternFromString("saves");
   g_str_indices = PyUnicode_InternFromString("indices");
+  g_str_adding = PyUnicode_InternFromString("adding");
   g_str_raise_freed = PyUnicode_InternFromString("_raise_freed");
   PyModule_AddFunctions(m.ptr(), functions);
 }

@@ -60,6 +60,8 @@ enum Save { kArg, kOut, kShape, kDtype, kLayout, kAttr, kNeeds, kArgs };
 
 // A list with the gradient for each edge of a node made by an op; null with an exception set.
 PyObject* apply_rules(PyObject* node, PyObject* grads, PyObject* needed);
+// Adds the gradient of a node's input to `total`, where its op says how (`adds`): 1 done, 0 it does not say, -1 with an exception set.
+int add_gradient(PyObject* node, PyObject* total, PyObject* g);
 
 void bind_nodes(nb::module_& m);
 void bind_ops(nb::module_& m);

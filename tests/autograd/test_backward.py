@@ -357,3 +357,39 @@ def test_anomaly_mode():
             y = x.sqrt().sum()
             with pytest.raises(RuntimeError, match="SqrtBackward0' returned nan values in its 0th output"):
                 y.backward()
+
+
+def test_gradients_of_parts_are_added_in_place():
+    """Parts taken in a loop: their gradients are summed in one buffer, which no hook, view or retained gradient sees half done."""
+    values = np.random.default_rng(0).standard_normal((3, 5, 4))
+
+    def run(T):
+        x = T.from_numpy(values.copy()).requires_grad_()
+        y, seen = x * 2, []
+        y.retain_grad()
+        whole, parts = y.view(15, 4), [y[:, t] for t in range(5)]
+        parts[1].register_hook(lambda g: seen.append(g) or g * 2)
+        index = T.tensor([0, 2, 2])
+        loss = sum((part**2).sum() * t for t, part in enumerate(parts)) + (y[index] * 3).sum() + (y[1:, ::2, 2] ** 3).sum()
+        loss = loss + y.sum() + y[:, index].exp().sum() + y[0, 1, 2] * y[-1, -1, -1] + (whole[2:9] ** 2).sum()
+        loss = loss + y.expand(2, 3, 5, 4)[1, 2].sum() + y.narrow(1, 1, 3).select(2, 0).sin().sum()
+        loss.backward(retain_graph=True)
+        first = x.grad.clone(), y.grad.clone(), *seen
+        loss.backward()
+        second = T.autograd.grad(sum((x[:, t] ** 3).sum() for t in range(5)), x, create_graph=True)[0]
+        third = T.autograd.grad((second[:, 0] * second[:, 1]).sum() + second[2, 2, 2], x)[0]
+        return [t.detach().numpy() for t in (*first, x.grad, y.grad, second, third)]
+
+    for want, got in zip(*both(run), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-12)
+
+
+def test_a_part_of_what_somebody_holds():
+    """The gradient that an input arrived with stays as its owner left it."""
+    for T in LIBRARIES:
+        x = T.arange(4.0, requires_grad=True)
+        y = x * 1
+        given = T.ones(4)
+        T.autograd.backward([y, y[1], y[2:]], [given, T.tensor(1.0), T.ones(2)])
+        assert given.tolist() == [1.0] * 4
+        assert x.grad.tolist() == [1.0, 2.0, 2.0, 2.0]

@@ -16,6 +16,10 @@ other parameters name what it needs, and that is exactly what a node keeps:
     xs           of `*xs`: the tuple of those inputs
     dim          a keyword argument of the forward          needs      a tuple: which inputs want a gradient
 
+An op that takes a part of its input may say how to add a part's gradient to what has already arrived for the input,
+instead of making zeros around each part: `_select.adds(lambda total, g, dim, index: ...)`, tensors and saved values in. The
+sweep calls it if nobody else holds `total`.
+
 One rule for all inputs returns a tuple (a single value if there is one tensor input); or there is a rule per input,
 `_mul.vjp(a=lambda g, b: g * b, b=lambda g, a: g * a)`, and only those that are needed run. Rules are tensor
 expressions, so second derivatives come free.
@@ -50,13 +54,14 @@ def no_array(name) -> NotImplementedError:
 class Plan:
     """What to save and which rules to run, for one pattern of inputs that need gradients."""
 
-    __slots__ = ("indices", "saves", "rules", "joint")
+    __slots__ = ("indices", "saves", "rules", "joint", "adding")
 
-    def __init__(self, indices, saves, rules, joint):
+    def __init__(self, indices, saves, rules, joint, adding):
         self.indices = indices  # positions of the arguments that get an edge
         self.saves = saves  # ((kind, key), ...)
         self.rules = rules  # per edge: (rule, slots of its arguments, names of the last ones); or one joint entry
         self.joint = joint
+        self.adding = adding  # like an entry of `rules`, or None
 
 
 class Op:
@@ -72,6 +77,7 @@ class Op:
         self.grad_name = grad_name or _camel(name) + "Backward0"
         self.joint_rule = None
         self.rules = {}
+        self.adding = None
         self.plans = {}
         self.sparse = self.sparse_into = None  # what it does to sparse tensors: `call_sparse`
         self.arg_names, self.variadic, self.attr_names = _signature(forward)
@@ -98,10 +104,14 @@ class Op:
         self.rules.update(rules)
         return None
 
-    def _slots(self, rule, saves):
-        """Where each parameter of a rule finds its value among the saved ones."""
+    def adds(self, rule) -> None:
+        """Declares how a gradient is added to what has arrived for the only input that has one."""
+        self.adding = rule
+
+    def _slots(self, rule, saves, leading=1):
+        """Where each parameter of a rule, but for the `leading` ones, finds its value among the saved ones."""
         positional, keyword = [], {}
-        for p in list(inspect.signature(rule).parameters.values())[1:]:
+        for p in list(inspect.signature(rule).parameters.values())[leading:]:
             item = self._resolve(p.name)
             if item not in saves:
                 saves.append(item)
@@ -144,7 +154,8 @@ class Op:
                         raise NotImplementedError(f"the derivative of {self.name} with respect to {name!r} is not defined")
                     raise RuntimeError(f"the derivative for '{self.name}' is not implemented.")
                 rules.append(self._slots(rule, saves) if callable(rule) else None)
-        plan = self.plans[mask] = Plan(tuple(indices), tuple(saves), tuple(rules), self.joint_rule is not None)
+        adding = self._slots(self.adding, saves, 2) if self.adding is not None and len(indices) == 1 else None
+        plan = self.plans[mask] = Plan(tuple(indices), tuple(saves), tuple(rules), self.joint_rule is not None, adding)
         return plan
 
 

@@ -434,6 +434,10 @@ tensor_method("sum_to_size", _sum_to_size_method)
 # -- parts -----------------------------------------------------------------------------------------------------------
 
 
+def _add_to(part, g):
+    K.add_into(part, part, g)
+
+
 @op(view=True)
 def _slice(x, /, *, dim, start, length, step):
     return x.slice(dim, start, length, step)
@@ -449,6 +453,7 @@ def _slice_backward(g, /, *, shape, dim, start, length, step):
 
 _slice.vjp(x=lambda g, x_shape, dim, start, length, step:
            _slice_backward(g, shape=x_shape, dim=dim, start=start, length=length, step=step))  # fmt: skip
+_slice.adds(lambda total, g, dim, start, length, step: _add_to(total._a.slice(dim, start, length, step), g._a))
 _slice_backward.vjp(g=lambda g, dim, start, length, step: _slice(g, dim=dim, start=start, length=length, step=step))
 
 
@@ -466,6 +471,7 @@ def _select_backward(g, /, *, shape, dim, index):
 
 
 _select.vjp(x=lambda g, x_shape, dim, index: _select_backward(g, shape=x_shape, dim=dim, index=index))
+_select.adds(lambda total, g, dim, index: _add_to(total._a.select(dim, index), g._a))
 _select_backward.vjp(g=lambda g, dim, index: _select(g, dim=dim, index=index))
 
 

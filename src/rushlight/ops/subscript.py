@@ -42,6 +42,8 @@ def _index_backward(g, /, *indices, shape, before, order):
 
 _index.vjp(x=lambda g, x_shape, indices, before, order:
            _index_backward(g, *indices, shape=x_shape, before=before, order=order))  # fmt: skip
+_index.adds(lambda total, g, indices, before, order:
+            K.index_add_into(_ordered(total._a, order), g._a, [i._a for i in indices], before))  # fmt: skip
 _index_backward.vjp(g=lambda g, indices, before, order: _index(g, *indices, before=before, order=order))
 
 
