@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+from .. import _native
+from .._kernels import K
 from ..autograd.grad_mode import enable_grad, no_grad
 from ..autograd.tensor import Tensor
+from ..ops._declare import contig
 from ..ops.shape import cat
 from .optimizer import Optimizer
 
@@ -159,15 +162,11 @@ class LBFGS(Optimizer):
             steps.append(s)
             ro.append(1.0 / ys)
             state["H_diag"] = ys / _dot(y, y)
-        al = state.setdefault("al", [None] * history_size)
-        q = g.neg()
-        for i in reversed(range(len(dirs))):
-            al[i] = _dot(steps[i], q) * float(ro[i])
-            q.add_(dirs[i], alpha=-al[i])
-        r = q * float(state["H_diag"])
-        for i in range(len(dirs)):
-            r.add_(steps[i], alpha=al[i] - _dot(dirs[i], r) * float(ro[i]))
-        return r
+        r, al = K.lbfgs_direction(
+            contig(g._a), [contig(s._a) for s in steps], [contig(y._a) for y in dirs], len(dirs), *map(float, ro), float(state["H_diag"])
+        )
+        state["al"] = al.tolist() + [None] * (history_size - len(dirs))
+        return _native.wrap(r)
 
     def _search(self, closure, t, d, loss, g, slope, max_ls):
         before = [p.clone() for p in self._params]
