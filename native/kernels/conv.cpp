@@ -9,6 +9,7 @@
 #include "conv_geometry.h"
 #include "conv_images.h"
 #include "conv_lanes.h"
+#include "conv_point.h"
 #include "conv_whole.h"
 #include "float_copy.h"
 #include "winograd_conv.h"
@@ -221,6 +222,7 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
     if (Depthwise::fits(q)) return Depthwise(q).forward(x, w, b, y);
     if (winograd_forward(q, x, w, b, y)) return;
   }
+  if (OnePixel<T>::fits(q)) return OnePixel<T>{q}.forward(x, w, b, y);
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Cg(), p.M = q.Og();
   p.src = x, p.dst = y, p.finish = Finish<T>::of(q, b);
@@ -312,6 +314,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
     if (Depthwise::fits(q)) return Depthwise(q).transpose(g, w, b, x);
     if (winograd_transpose(q, g, w, b, x)) return;
   }
+  if (OnePixel<T>::fits(q)) return OnePixel<T>{q}.transpose(g, w, b, x);
   Products<T> p;
   p.N = q.N, p.G = q.G, p.Ks = q.Og(), p.M = q.Cg();
   p.src = g, p.dst = x, p.finish = Finish<T>::of(q, b);

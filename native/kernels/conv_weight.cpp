@@ -5,6 +5,7 @@
 // groups, and the groups' sums are added in order.
 #include "conv_depthwise.h"
 #include "conv_geometry.h"
+#include "conv_point.h"
 #include "conv_whole.h"
 #include "float_copy.h"
 #include "rows.h"
@@ -261,6 +262,7 @@ void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
     if (Depthwise::fits(q)) return Depthwise(q).weight(x, g, w);
     if (winograd_weight(q, x, g, w)) return;
   }
+  if (OnePixel<T>::fits_weight(q)) return OnePixel<T>{q}.weight(x, g, w);
   WeightGradient<T> job{q, x, g, padded_input<T>(q), {}, nullptr};
   if (!job.narrow()) job.pad = plain_input<T>(q, 1);
   job.px = output_pixels(q, job.pad);

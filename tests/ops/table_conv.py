@@ -59,6 +59,11 @@ ROWS = [
           ("bands", 16, 61, 48, 3, dict(padding=1, atol=3e-4)), ("wide-pad", 13, 5, 6, 3, dict(padding=5)),
           ("dilation-stride", 16, 12, 13, 3, dict(padding=(1, 4), dilation=(3, 2), stride=(2, 3)))]),
     conv("pointwise", (2, 19, 5, 7), (23, 19, 1, 1)),
+    *(conv(f"pointwise-{label}", (n, c * g, *size), (o * g, c, *[1] * len(size)), groups=g, second=False, bias=c != o, **LONG)
+      for label, n, c, o, g, size in [
+          ("wide", 3, 24, 40, 1, (8, 8)), ("tall", 3, 40, 24, 1, (8, 8)), ("many-rows", 2, 17, 70, 1, (16, 6)), ("one", 1, 1, 1, 1, (4, 4)),
+          ("groups", 2, 24, 16, 3, (4, 8)), ("odd", 5, 33, 34, 1, (7, 9)), ("blocks", 2, 20, 30, 1, (29, 32)), ("out-1", 2, 30, 1, 1, (4, 4)),
+          ("line", 3, 24, 33, 1, (64,)), ("volume", 2, 16, 24, 1, (4, 4, 2)), ("deep", 1, 500, 24, 1, (4, 4))]),
     conv("pointwise-stride", (2, 19, 5, 7), (23, 19, 1, 1), stride=2),
     conv("one-pixel", (3, 4, 3, 3), (5, 4, 3, 3)),
     conv("lenet", (3, 6, 14, 14), (16, 6, 5, 5), **LONG),

@@ -11,7 +11,7 @@ from rushlight._kernels import K
 
 # (input, weight, stride, padding, groups): many images, few, small ones side by side, strided, depthwise, narrow groups;
 # 3 x 3, 5 x 5 and strided tiles in several slabs, with weights shared and not, and with odd channels; small images to a tile, bands,
-# patches, and kernels as large as the image
+# patches, kernels as large as the image, and of one pixel
 CASES = [
     ((128, 6, 14, 14), (16, 6, 5, 5), 1, 0, 1),
     ((64, 1, 32, 32), (6, 1, 5, 5), 1, 0, 1),
@@ -36,6 +36,10 @@ CASES = [
     ((2, 3, 64, 64), (48, 3, 8, 8), 8, 0, 1),
     ((64, 64, 8, 8), (1, 64, 8, 8), 1, 0, 1),
     ((64, 128, 4, 4), (64, 128, 4, 4), 1, 0, 1),
+    ((4, 64, 56, 56), (256, 64, 1, 1), 1, 0, 1),
+    ((2, 256, 28, 28), (64, 256, 1, 1), 1, 0, 1),
+    ((40, 48, 16, 16), (72, 24, 1, 1), 1, 0, 2),
+    ((33, 300, 14, 14), (260, 300, 1, 1), 1, 0, 1),
 ]
 
 
