@@ -21,6 +21,18 @@ inline void spatial(const Array& a, int64_t* out) {
   for (int d = 0; d < rank; ++d) out[3 - rank + d] = a.shape[2 + d];
 }
 
+// Along one dimension, a kernel dilated by d meets every d-th pixel: the line is an image of rows of d pixels, along whose columns the
+// taps are neighbours.
+inline void fold_dilation(ConvGeometry& q) {
+  constexpr int64_t kRow = 4, kChannels = 16;                // shorter rows, or few channels, are slower as an image
+  const int64_t d = q.dil[2];
+  if (d < kRow || q.G != 1 || std::min(q.C, q.O) < kChannels || q.stride[2] != 1 || q.k[2] == 1 || q.in[2] % d || q.out[2] % d || q.pad[2] % d) return;
+  for (int i = 0; i < 2; ++i)
+    if (q.in[i] * q.out[i] * q.k[i] != 1 || q.pad[i] != 0) return;
+  q.in[1] = q.in[2] / d, q.out[1] = q.out[2] / d, q.pad[1] = q.pad[2] / d, q.k[1] = q.k[2], q.stride[1] = q.dil[1] = 1;
+  q.in[2] = q.out[2] = d, q.pad[2] = 0, q.k[2] = q.dil[2] = 1;
+}
+
 // x, g, w: null for the one that is being computed, whose spatial size is in the numbers.
 inline ConvGeometry geometry(const Call& c, const Array* x, const Array* g, const Array* w) {
   ConvGeometry q;
@@ -39,6 +51,7 @@ inline ConvGeometry geometry(const Call& c, const Array* x, const Array* g, cons
   q.C = x ? x->shape[1] : w->shape[1] * q.G;
   q.O = g ? g->shape[1] : w->shape[0];
   q.relu = c.nnum > n.at && c.inum(n.at);
+  fold_dilation(q);
   return q;
 }
 

@@ -64,6 +64,10 @@ ROWS = [
           ("wide", 3, 24, 40, 1, (8, 8)), ("tall", 3, 40, 24, 1, (8, 8)), ("many-rows", 2, 17, 70, 1, (16, 6)), ("one", 1, 1, 1, 1, (4, 4)),
           ("groups", 2, 24, 16, 3, (4, 8)), ("odd", 5, 33, 34, 1, (7, 9)), ("blocks", 2, 20, 30, 1, (29, 32)), ("out-1", 2, 30, 1, 1, (4, 4)),
           ("line", 3, 24, 33, 1, (64,)), ("volume", 2, 16, 24, 1, (4, 4, 2)), ("deep", 1, 500, 24, 1, (4, 4))]),
+    *(conv(f"dilated-line-{label}", (2, 16, n), (17, 16, k), second=False, bias=pad > 0, padding=pad, dilation=d, **LONG)
+      for label, n, k, d, pad in [("rows", 40, 3, 4, 4), ("no-pad", 48, 5, 8, 0), ("left-over", 41, 3, 4, 4), ("odd-pad", 40, 3, 4, 3),
+                                  ("one-row", 24, 2, 12, 0), ("wide-pad", 20, 3, 5, 10)]),
+    transposed("dilated-line", (2, 17, 40), (17, 16, 3), padding=4, dilation=4, **LONG),
     conv("pointwise-stride", (2, 19, 5, 7), (23, 19, 1, 1), stride=2),
     conv("one-pixel", (3, 4, 3, 3), (5, 4, 3, 3)),
     conv("lenet", (3, 6, 14, 14), (16, 6, 5, 5), **LONG),
