@@ -51,12 +51,11 @@ struct WinogradWeight {
 
   // Few channels: a thread takes some tiles from pixels to sums, block by block, and nothing but the sums of its part of the
   // tiles leaves its cache. The parts' sums are added in order.
-  void run_parts() const {
+  void run_parts(int64_t parts) const {
     const int64_t pitch = D::blocks(C) * L, panels = (D::blocks(O) + 1) / 2, u_pitch = panels * 2 * L;
     const int64_t height = D::even(C, kMR), groups = (C + height - 1) / height;
     const int64_t element = D::odd_lines(C * 2 * L), panel_size = D::kDomain * element;
-    const int64_t most = std::clamp<int64_t>(kBlockBytes / (4 * (D::kDomain * pitch + D::kGradients * u_pitch)), 16, kTileBlock);
-    const int64_t parts = std::clamp<int64_t>(grid.count / (4 * most), 1, C * O <= 2048 ? 8 : 4);
+    const int64_t most = block_tiles();
     Scratch<float> sums(parts * panels * panel_size);
     parallel_for(parts, [&](int64_t part) {
       const int64_t first = grid.count * part / parts, end = grid.count * (part + 1) / parts, block = D::even(end - first, most);
@@ -90,8 +89,15 @@ struct WinogradWeight {
     });
   }
 
+  // Tiles of a block, whose transforms stay in a core's own cache.
+  int64_t block_tiles() const {
+    const int64_t panels = (D::blocks(O) + 1) / 2;
+    return std::clamp<int64_t>(kBlockBytes / (4 * L * (D::kDomain * D::blocks(C) + D::kGradients * 2 * panels)), 16, kTileBlock);
+  }
+
   void run() const {
-    if (C * O <= kBlockSums) return run_parts();
+    const int64_t parts = std::min<int64_t>(grid.count / (4 * block_tiles()), C * O <= 2048 ? 8 : 4);
+    if (C * O <= kBlockSums && parts > 1) return run_parts(parts);
     const int64_t pitch = D::odd_lines(D::blocks(C) * L), panels = (D::blocks(O) + 1) / 2;
     const int64_t per_tile = 4 * (D::kDomain * pitch + D::kGradients * D::blocks(O) * L);
     int64_t slab = std::max<int64_t>(2 * kTileBlock, kSlabBytes / per_tile);
