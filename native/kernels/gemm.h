@@ -81,6 +81,7 @@ struct Epilogue {
   const T* row_bias = nullptr;                // added to every column (one per row)
   bool relu = false;
   T alpha = T(1);
+  bool plain() const { return !col_bias && !row_bias && !relu && alpha == T(1); }
 };
 
 // Memory that a tile fetches into the second level of cache while it multiplies, two cache lines at each step along k: `run` times

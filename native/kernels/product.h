@@ -226,10 +226,42 @@ bool dots_are_faster(int64_t M, int64_t K, const Matrix<T>& A, const Matrix<T>& 
   return A.cs == 1 && B.rs == 1 && (M <= 4 ? K > 64 * M : M <= 12 && K >= 512);
 }
 
+// One panel of a few short rows, as batches have them by the thousand: nothing is allocated.
+template <class T>
+bool small_product(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, int64_t ldc, bool accumulate,
+                   const Epilogue<T>& e) {
+  constexpr int64_t kDepth = 64, kRows = 4 * kMR, kTiny = 32;
+  if (M == 0 || N == 0 || K == 0 || N > kNR<T> || K > kDepth || M > kRows) return false;
+  if (M * N * K <= kTiny && !accumulate && e.plain()) {
+    for (int64_t i = 0; i < M; ++i)
+      for (int64_t j = 0; j < N; ++j) {
+        T sum = A.p[i * A.rs] * B.p[j * B.cs];
+        for (int64_t k = 1; k < K; ++k) sum += A.p[i * A.rs + k * A.cs] * B.p[k * B.rs + j * B.cs];
+        C[i * ldc + j] = sum;
+      }
+    return true;
+  }
+  alignas(64) T panel[kNR<T> * kDepth];
+  const int cols = static_cast<int>(N);
+  const bool direct = B.cs == 1 && cols % Simd<T>::lanes == 0;
+  if (!direct) B.pack_b(panel, 0, K, 0, cols);
+  const Tiles tiles(M);
+  for (int64_t t = 0; t < tiles.count; ++t) {
+    const int64_t i = tiles.at(t);
+    tile<T>(tiles.height(t), cols, K, {A.p + i * A.rs, A.rs, A.cs}, direct ? B.p : panel, direct ? B.rs : kNR<T>,
+            {C + i * ldc, ldc, accumulate, true, e, i, 0});
+  }
+  return true;
+}
+
 template <class T>
 void gemm_serial_or_parallel(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, int64_t ldc,
                              bool accumulate, const Epilogue<T>& e, bool parallel) {
   if (M == 1 && !parallel && row_product<T>(N, K, A, B, C, accumulate, e)) return;
+  if (N == 1 && ldc == 1 && !parallel && !e.col_bias && !e.row_bias) {                 // the row of the transposed product
+    if (row_product<T>(M, K, {B.p, B.cs, B.rs}, {A.p, A.cs, A.rs}, C, accumulate, e)) return;
+  }
+  if (!parallel && small_product<T>(M, N, K, A, B, C, ldc, accumulate, e)) return;
   if (M > 0 && N > 0 && dots_are_faster(M, K, A, B)) return dot_product(M, N, K, A, B, C, ldc, accumulate, e, parallel);
   Product<T>(M, N, K, A, B, C, ldc, accumulate, e).run(parallel);
 }

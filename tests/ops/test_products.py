@@ -36,6 +36,22 @@ def test_orders(size, dtype):
     np.testing.assert_allclose((wide @ stored(b, True)).numpy(), want, rtol=0, atol=bound)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("size", [(3, 3, 3), (4, 4, 2), (16, 1, 8), (8, 1, 16), (200, 1, 70), (16, 8, 1), (1, 10, 64), (14, 16, 5), (33, 32, 64),
+                                  (57, 31, 64), (20, 17, 65), (5, 33, 40)], ids=lambda s: "x".join(map(str, s)))  # fmt: skip
+def test_batches_of_small_ones(size, dtype):
+    """Many small products, in all orders of the operands in memory, one of them perhaps the same for all."""
+    m, n, k = size
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((7, m, k)).astype(dtype), rng.standard_normal((7, k, n)).astype(dtype)
+    for ta, tb, shared in itertools.product((False, True), (False, True), (None, 0, 1)):
+        x, y = (a[:1] if shared == 0 else a), (b[:1] if shared == 1 else b)
+        left, right = (rushlight.from_numpy(v.swapaxes(1, 2).copy()).transpose(1, 2) if t else rushlight.from_numpy(v.copy())
+                       for v, t in ((x, ta), (y, tb)))  # fmt: skip
+        want = x.astype(np.float64) @ y.astype(np.float64)
+        np.testing.assert_allclose((left @ right).numpy(), want, rtol=0, atol=(4e-6 if dtype is np.float32 else 1e-13) * np.abs(want).max())
+
+
 @pytest.mark.parametrize("size", SIZES, ids=lambda s: "x".join(map(str, s)))
 @pytest.mark.parametrize("bias", [False, True])
 def test_linear(size, bias):
