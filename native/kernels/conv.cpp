@@ -10,6 +10,7 @@
 #include "conv_images.h"
 #include "conv_lanes.h"
 #include "conv_point.h"
+#include "conv_split.h"
 #include "conv_whole.h"
 #include "float_copy.h"
 #include "winograd_conv.h"
@@ -221,6 +222,7 @@ void forward(const ConvGeometry& q, const T* x, const T* w, const T* b, T* y) {
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).forward(x, w, b, y);
     if (winograd_forward(q, x, w, b, y)) return;
+    if (const QuarterKernels k{q}; k.fits(q) && k.forward_pays()) return k.forward(x, w, b, y);
   }
   if (OnePixel<T>::fits(q)) return OnePixel<T>{q}.forward(x, w, b, y);
   Products<T> p;
@@ -313,6 +315,7 @@ void transpose(const ConvGeometry& q, const T* g, const T* w, const T* b, T* x) 
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).transpose(g, w, b, x);
     if (winograd_transpose(q, g, w, b, x)) return;
+    if (const QuarterKernels k{q}; k.fits(q) && k.transpose_pays()) return k.transpose(g, w, b, x);
   }
   if (OnePixel<T>::fits(q)) return OnePixel<T>{q}.transpose(g, w, b, x);
   Products<T> p;

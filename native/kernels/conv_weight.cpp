@@ -6,10 +6,10 @@
 #include "conv_depthwise.h"
 #include "conv_geometry.h"
 #include "conv_point.h"
+#include "conv_split.h"
 #include "conv_whole.h"
 #include "float_copy.h"
 #include "rows.h"
-#include "winograd_weight.h"
 
 #include <type_traits>
 
@@ -261,6 +261,7 @@ void weight_gradient(const ConvGeometry& q, const T* x, const T* g, T* w) {
   if constexpr (sizeof(T) == 4) {
     if (Depthwise::fits(q)) return Depthwise(q).weight(x, g, w);
     if (winograd_weight(q, x, g, w)) return;
+    if (const QuarterKernels k{q}; k.fits(q) && k.forward_pays()) return k.weight(x, g, w);
   }
   if (OnePixel<T>::fits_weight(q)) return OnePixel<T>{q}.weight(x, g, w);
   WeightGradient<T> job{q, x, g, padded_input<T>(q), {}, nullptr};
