@@ -69,7 +69,8 @@ struct Sweep {
   // Whether nobody else holds this gradient or its memory: it may be written.
   static bool owned(PyObject* g) {
     const auto* t = as_tensor(g);
-    if (Py_TYPE(g) != g_tensor_type || Py_REFCNT(g) != 1 || t->requires_grad || is_set(t->base) || Py_REFCNT(t->array) != 1) return false;
+    if (Py_TYPE(g) != g_tensor_type || Py_REFCNT(g) != 1 || t->requires_grad || is_set(t->base)) return false;
+    if (Py_REFCNT(t->array) != 1) return false;
     const Array& a = *array_of(t->array);
     return storage_references(a.storage) == 1 && a.contiguous();
   }
@@ -80,13 +81,15 @@ struct Sweep {
   int add_in_place(PyObject* node, PyObject* grads) {
     if (Py_TYPE(node) != g_op_node || g_grad_enabled || g_check_apply || is_set(as_node(node)->post_hooks)) return 0;
     PyObject *edges = as_node(node)->edges, *g = PyList_GET_ITEM(grads, 0);
-    if (as_node(node)->num_outputs != 1 || Py_TYPE(g) != g_tensor_type || !PyList_CheckExact(edges) || PyList_GET_SIZE(edges) != 1) return 0;
+    if (as_node(node)->num_outputs != 1 || Py_TYPE(g) != g_tensor_type) return 0;
+    if (!PyList_CheckExact(edges) || PyList_GET_SIZE(edges) != 1) return 0;
     PyObject* edge = PyList_GET_ITEM(edges, 0);
     if (edge == Py_None) return 0;
     auto at = pending.find(PyTuple_GET_ITEM(edge, 0));
     if (at == pending.end()) return 0;
     PyObject* total = PyList_GET_ITEM(at->second, PyLong_AsSsize_t(PyTuple_GET_ITEM(edge, 1)));
-    if (total == Py_None || !owned(total) || array_of(as_tensor(total)->array)->dtype != array_of(as_tensor(g)->array)->dtype) return 0;
+    if (total == Py_None || !owned(total)) return 0;
+    if (array_of(as_tensor(total)->array)->dtype != array_of(as_tensor(g)->array)->dtype) return 0;
     return add_gradient(node, total, g);
   }
 

@@ -80,8 +80,8 @@ PyObject* call_rule(PyObject* entry, std::initializer_list<PyObject*> leading, P
 // What the node has saved, checked (new references); false with an exception set.
 bool unpack_all(PyObject* self, PyObject* saves, std::vector<PyObject*>* values) {
   for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(saves); ++k) {
-    PyObject* save = PyTuple_GET_ITEM(saves, k);
-    PyObject* v = unpack_saved(self, PyLong_AsLong(PyTuple_GET_ITEM(save, 0)), PyTuple_GET_ITEM(save, 1), PyList_GET_ITEM(as_node(self)->saved, k));
+    PyObject *save = PyTuple_GET_ITEM(saves, k), *item = PyList_GET_ITEM(as_node(self)->saved, k);
+    PyObject* v = unpack_saved(self, PyLong_AsLong(PyTuple_GET_ITEM(save, 0)), PyTuple_GET_ITEM(save, 1), item);
     if (!v) return false;
     values->push_back(v);
   }

@@ -85,8 +85,8 @@ struct OnePixel {
         Epilogue<T> e;
         e.relu = q.relu;
         if (bias) e.row_bias = bias + i % q.G * M;
-        Product<T>(M, p1 - p0, K, {A.p + i % q.G * apart, A.rs, A.cs}, {from + i * K * P + p0, P, 1}, to + i * M * P + p0, P, false, e)
-            .run(false);
+        const Matrix<T> rows{A.p + i % q.G * apart, A.rs, A.cs}, pixels{from + i * K * P + p0, P, 1};
+        Product<T>(M, p1 - p0, K, rows, pixels, to + i * M * P + p0, P, false, e).run(false);
       }
     });
   }

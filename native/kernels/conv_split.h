@@ -1,6 +1,6 @@
-// Convolution with kernels of 6 to 8 taps each way and stride 1, as one of 4 x 4 taps of four times the channels: copies of the image that
-// are shifted by four pixels down, across and both ways, each for a quarter of the kernel. In Winograd's domain a result of 7 x 7 taps takes
-// 16 products instead of 49.
+// Convolution with kernels of 6 to 8 taps each way and stride 1, as one of 4 x 4 taps of four times the channels: copies of the image
+// that are shifted by four pixels down, across and both ways, each for a quarter of the kernel. In Winograd's domain a result of 7 x 7
+// taps takes 16 products instead of 49.
 #pragma once
 
 #include "winograd_conv.h"
@@ -26,7 +26,7 @@ struct QuarterKernels {
 
   // Whether this is faster than sums of taps, for results of h x w pixels from C to M channels.
   bool pays(int64_t C, int64_t M, int64_t h, int64_t w) const {
-    const int64_t copies = q.N * kParts * C * (h + kMore) * (w + kMore) * 2 / D::L, tiles = typename D::Grid(q.N, h, w).count;
+    const int64_t tiles = typename D::Grid(q.N, h, w).count, copies = q.N * kParts * C * (h + kMore) * (w + kMore) * 2 / D::L;
     return D::cost(tiles, kParts * C, M) + copies < q.N * h * w * q.taps() * C * M / D::L;
   }
   bool forward_pays() const { return pays(q.C, q.O, q.out[1], q.out[2]); }
@@ -34,7 +34,9 @@ struct QuarterKernels {
 
   void forward(const float* x, const float* w, const float* b, float* y) const {
     Scratch<float> weights(q.O * kParts * q.C * kTaps);
-    quarters(q.O, q.C, weights, [&](int64_t o, int64_t c, int64_t i, int64_t j) { return w[((o * q.C + c) * q.k[1] + i) * q.k[2] + j]; });
+    quarters(q.O, q.C, weights, [&](int64_t o, int64_t c, int64_t i, int64_t j) {
+      return w[((o * q.C + c) * q.k[1] + i) * q.k[2] + j];
+    });
     convolve(x, q.C, q.in[1], q.in[2], q.pad[1], q.pad[2], weights, q.O, q.out[1], q.out[2], b, y);
   }
 
@@ -92,7 +94,8 @@ struct QuarterKernels {
   }
 
   // Images of C x H x W with y0 and x0 zeros before, four times: (n, part, c, h + 3, w + 3).
-  static void shift(const float* src, int64_t n, int64_t C, int64_t H, int64_t W, int64_t y0, int64_t x0, int64_t h, int64_t w, float* out) {
+  static void shift(const float* src, int64_t n, int64_t C, int64_t H, int64_t W, int64_t y0, int64_t x0, int64_t h, int64_t w,
+                    float* out) {
     const int64_t rows = h + kMore, cols = w + kMore;
     parallel_for(n * kParts * C, [&](int64_t job) {
       const int64_t image = job / (kParts * C), part = job / C % kParts, c = job % C;
@@ -117,8 +120,7 @@ struct QuarterKernels {
                 int64_t w, const float* b, float* out) const {
     each_group(C, h, w, [&](int64_t n0, int64_t n, float* shifted) {
       shift(src + n0 * C * H * W, n, C, H, W, y0, x0, h, w, shifted);
-      WinogradConv<F, F> p(n, kParts * C, M, AnyFloats(static_cast<const float*>(shifted)), weights, out + n0 * M * h * w, h + kMore, w + kMore, 0, 0,
-                           h, w);
+      WinogradConv<F, F> p(n, kParts * C, M, AnyFloats(shifted), weights, out + n0 * M * h * w, h + kMore, w + kMore, 0, 0, h, w);
       p.w_row = kTaps * kParts * C, p.w_channel = kTaps, p.flip = false;
       p.finish = Finish<float>::of(q, b);
       p.run();

@@ -14,6 +14,9 @@ from rushlight._kernels import K
 SIZES = [(1, 1, 1), (1, 50, 130), (3, 5, 400), (4, 17, 300), (7, 33, 600), (13, 31, 9), (15, 48, 64), (29, 65, 321), (28, 96, 700),
          (113, 1600, 5), (230, 40, 333), (2, 3, 0)]  # fmt: skip
 
+SMALL = [(3, 3, 3), (4, 4, 2), (16, 1, 8), (8, 1, 16), (200, 1, 70), (16, 8, 1), (1, 10, 64), (14, 16, 5), (33, 32, 64), (57, 31, 64),
+         (20, 17, 65), (5, 33, 40)]  # fmt: skip
+
 
 def stored(array, transposed):
     """A view of these values whose memory is transposed."""
@@ -37,8 +40,7 @@ def test_orders(size, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("size", [(3, 3, 3), (4, 4, 2), (16, 1, 8), (8, 1, 16), (200, 1, 70), (16, 8, 1), (1, 10, 64), (14, 16, 5), (33, 32, 64),
-                                  (57, 31, 64), (20, 17, 65), (5, 33, 40)], ids=lambda s: "x".join(map(str, s)))  # fmt: skip
+@pytest.mark.parametrize("size", SMALL, ids=lambda s: "x".join(map(str, s)))
 def test_batches_of_small_ones(size, dtype):
     """Many small products, in all orders of the operands in memory, one of them perhaps the same for all."""
     m, n, k = size
