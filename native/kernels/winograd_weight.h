@@ -97,7 +97,7 @@ struct WinogradWeight {
 
   void run() const {
     const int64_t parts = std::min<int64_t>(grid.count / (4 * block_tiles()), C * O <= 2048 ? 8 : 4);
-    if (C * O <= kBlockSums && parts > 1) return run_parts(parts);
+    if (C * O <= kBlockSums && parts > 1) return run_parts(parts);                      // one part would be one thread
     const int64_t pitch = D::odd_lines(D::blocks(C) * L), panels = (D::blocks(O) + 1) / 2;
     const int64_t per_tile = 4 * (D::kDomain * pitch + D::kGradients * D::blocks(O) * L);
     int64_t slab = std::max<int64_t>(2 * kTileBlock, kSlabBytes / per_tile);
