@@ -308,3 +308,31 @@ def test_calls_from_several_threads():
     for t in threads:
         t.join()
     assert not wrong
+
+
+def test_globals_that_attributes_are_called_like(tmp_path):
+    """`loss = step(x)` in a script whose step calls `model.loss`: the step does not use the global."""
+    script = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(3, 1)
+
+    def loss(self, x):
+        return self.layer(x).square().mean()
+
+net = Net()
+
+def step(x):
+    net.zero_grad()
+    out = net.loss(x)
+    out.backward()
+    return out.detach()
+
+compiled = torch.compile(step, fullgraph=True)
+for _ in range(40):
+    loss = compiled(torch.randn(4, 3))
+"""
+    names = {"torch": torch, "nn": nn, "__name__": "script"}
+    exec(compile(script, str(tmp_path / "script.py"), "exec"), names)  # noqa: S102 - globals are a script's
+    assert "repetitions" in names["compiled"].explain()

@@ -7,6 +7,7 @@ them; a list, tuple or dict for all of its elements. What is found is guarded (g
 from __future__ import annotations
 
 import collections
+import dis
 import functools
 import sys
 import types
@@ -160,7 +161,7 @@ class Reach:
         if not is_users_file(fn.__code__.co_filename):
             return
         names = _names(fn)
-        for key in names:
+        for key in _globals_in(fn.__code__):  # an attribute may be called as a global is that the function does not use
             if key in fn.__globals__:
                 value = fn.__globals__[key]
                 self.guards.item(fn.__globals__, key, f"the global {key!r} has changed")
@@ -197,12 +198,25 @@ def _names(fn):
 
 @functools.lru_cache(maxsize=4096)
 def _names_in(code):
-    found, stack = {}, [code]
+    return tuple(dict.fromkeys(name for c in _codes(code) for name in c.co_names))
+
+
+@functools.lru_cache(maxsize=4096)
+def _globals_in(code):
+    """The names that it looks up or assigns as globals, nested functions included (in a class's body they are plain names)."""
+    found = {}
+    for c in _codes(code):
+        found.update((i.argval, None) for i in dis.get_instructions(c) if i.opname.endswith(("_GLOBAL", "_NAME")))
+    return tuple(found)
+
+
+def _codes(code):
+    """A function's code and that of the functions in it."""
+    stack = [code]
     while stack:
         code = stack.pop()
-        found.update(dict.fromkeys(code.co_names))
+        yield code
         stack.extend(c for c in code.co_consts if isinstance(c, types.CodeType))
-    return tuple(found)
 
 
 def reach(fn, args) -> Reach:
