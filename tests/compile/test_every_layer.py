@@ -83,7 +83,6 @@ ELSEWHERE = {
 REFUSED = {
     "AdaptiveLogSoftmaxWithLoss(4, 12, [3, 6])": ("a value was read", "values decide which rows go to which cluster"),
     f"utils.{ORTHOGONAL}": ("handed to NumPy", "NumPy computes the QR decomposition"),
-    **{f"utils.{u}": ("kept outside", "the hook leaves the computed weight in the module") for u in BY_HOOK},
 }
 
 

@@ -20,8 +20,21 @@ from ..autograd.node import FREED, FREED_MESSAGE, Node, edge_of, overwritten_mes
 from ..autograd.tensor import Tensor
 from ..ops.creation import ones_like, zeros
 from .reach import reach
-from .record import Recording, Refused, Watch, check_constant, check_externals, check_strays, flat_call, guard_watched
+from .record import (
+    SHARED,
+    Recording,
+    Refused,
+    Watch,
+    check_constant,
+    check_externals,
+    check_strays,
+    fixed_memory,
+    flat_call,
+    guard_watched,
+    position,
+)
 from .tree import flatten, unflatten
+from .variables import assigned, held_in, without_history
 
 __all__ = ["GraphStep", "record_graph"]
 
@@ -117,7 +130,11 @@ class GraphStep(Recording):
             return _native.MISS
         if [isinstance(a, Tensor) and a.requires_grad for a in leaves] != self.needs:
             return _native.MISS
+        held = held_in(self.variables)
+        if held is None:
+            return _native.MISS
         inner = [a.detach() if need else a for a, need in zip(leaves, self.needs, strict=True)]
+        inner += held
         if not self.lock.acquire(blocking=False):  # another thread is between the two lines below
             return self.fn(*args, **kwargs)
         try:
@@ -137,6 +154,8 @@ class GraphStep(Recording):
         self.waiting = weakref.ref(node)
         for nr, k in enumerate(self.differentiable):
             out[k]._node, out[k]._output_nr, out[k]._requires_grad = node, nr, True
+        for v in self.variables:
+            v.write(out)
         return self.with_constants(out)
 
 
@@ -175,15 +194,24 @@ def _finish(step, watch, found, arguments, inner, result):
     if watch.optimizers or forward.gradients:
         raise Refused("it calls backward() or makes an optimizer's step, and returns a tensor with a graph that was not used")
     outs = _outputs(step, forward, result)
+    returned = sum(t._requires_grad for t in outs)
+    step.variables = assigned(found.guards, forward)
+    held = without_history(step.variables)
+    if not fixed_memory(watch, found, [*inner, *held], step.variables).isdisjoint(t._a.storage_id for t in held):
+        raise Refused(SHARED)
+    for v in step.variables:
+        v.results = [position(outs, t) for t in v.after]
     step.differentiable = [k for k, t in enumerate(outs) if t._requires_grad]
     roots = [outs[k] for k in step.differentiable]
     if len({t._a.storage_id for t in roots}) < len(roots):
         raise Refused("it returns several views of one tensor with a graph")
     leaves = _leaves(forward, inner)
-    passes = _backwards(roots, leaves)
+    passes = _backwards(roots, returned, leaves)
+    reached_by_kept = [_reached(t, leaves) for t in roots[returned:]]
     step.shapes = [(tuple(one._a.shape), one._a.dtype, one._a.strides) for one in passes[0].ones]
 
     tensor_args = [a.detach() if need else a for a, need in zip(inner, step.needs, strict=True)]
+    inner, tensor_args = [*inner, *held], [*tensor_args, *held]
     spec = [a if isinstance(a, Tensor) else (a,) for a in tensor_args]
     saved = {a.storage_id: a for p in passes for a in p.recorder.borrowed(forward)}
     saved_tensors = [_native.wrap(a) for a in saved.values()]
@@ -215,7 +243,8 @@ def _finish(step, watch, found, arguments, inner, result):
             check_externals(p.native, watch, found, leaves, [*known, *p.ones, *p.made])
     except Refused as why:
         outcome = why.with_traceback(None)
-    step.reached = [next(p for p in passes if p.given == (k,)).reached for k in range(len(roots))]
+    alone = {p.given[0]: p.reached for p in passes if len(p.given) == 1}
+    step.reached = [alone[k] if k in alone else reached_by_kept[k - returned] for k in range(len(roots))]
     step.native.set_guards(step.guards.rows)
     # What the backward pass reads must not have been written since.
     own = {a._a.storage_id for a in inner if isinstance(a, Tensor)}
@@ -225,7 +254,10 @@ def _finish(step, watch, found, arguments, inner, result):
     step.leaves = [positions.get(id(t), t) for t in leaves]
     for p in passes:
         p.recorder = p.ones = p.made = None
-    return step.attach([t.clone() if t._a.storage_id in saved else t for t in plain], arguments, tensor_args), outcome
+    out = step.attach([t.clone() if t._a.storage_id in saved else t for t in plain], arguments, tensor_args)
+    for v in step.variables:
+        v.forget()
+    return out, outcome
 
 
 def _outputs(step, forward, result):
@@ -255,18 +287,30 @@ def _leaves(forward, inner):
     return leaves
 
 
-def _backwards(roots, leaves):
-    """A recorded backward pass for each choice of results; that of all comes first."""
+def _backwards(roots, returned, leaves):
+    """A recorded backward pass for each choice of results; that of all comes first. Of those that are not returned but kept by
+    variables (the last ones), which may be many and are hardly ever differentiated, all or none."""
     _refuse_hooks(roots)
-    every = range(len(roots))
-    choices = [tuple(every), *((k,) for k in every)]
-    if len(roots) <= _MOST_CHOICES:
-        choices += [c for n in range(2, len(roots)) for c in itertools.combinations(every, n)]
+    own = range(returned)
+    choices = [tuple(range(len(roots))), tuple(own), *((k,) for k in own)]
+    if returned <= _MOST_CHOICES:
+        choices += [c for n in range(2, returned) for c in itertools.combinations(own, n)]
     state = default_generator.get_state()
     try:
-        return [_backward(roots, given, leaves) for given in dict.fromkeys(choices)]
+        return [_backward(roots, given, leaves) for given in dict.fromkeys(choices) if given]
     finally:
         default_generator.set_state(state)
+
+
+def _reached(root, leaves):
+    """Of each leaf, whether the graph of `root` leads to it."""
+    seen, stack = set(), [edge_of(root)[0]]
+    while stack:
+        node = stack.pop()
+        if node not in seen:
+            seen.add(node)
+            stack.extend(edge[0] for edge in node.edges if edge is not None)
+    return [edge_of(t)[0] in seen for t in leaves]
 
 
 def _refuse_hooks(roots):

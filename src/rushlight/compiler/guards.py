@@ -32,6 +32,11 @@ class Guards:
             self.rows.append((kind, obj, key, expected))
             self.texts.append(text)
 
+    def drop(self, row):
+        """What is guarded no more; adding it again does nothing."""
+        k = next(k for k, r in enumerate(self.rows) if r is row)
+        del self.rows[k], self.texts[k]
+
     def item(self, mapping, key, text):
         self.add(_native.GUARD_ITEM, mapping, key, mapping[key], text)
 

@@ -21,10 +21,13 @@ from ..nn.modules.module import Module
 from .guards import guard_module, is_plain
 from .reach import PACKAGE, is_users_file, reach
 from .tree import flatten, unflatten
+from .variables import assigned, held_in, without_history
 
 __all__ = ["Refused", "Unready", "NeedsGraph", "Recording", "Step", "record", "Watch", "flat_call", "guard_watched", "check_constant",
-           "check_externals", "check_strays"]
+           "check_externals", "check_strays", "fixed_memory", "position", "SHARED"]
 
+
+SHARED = "it assigns to a variable what it also gets in another way, or what has a graph and is read again (detach it)"
 
 # Results that may be the same object each time.
 _LASTING = (type, types.FunctionType, Module, type(_dtypes.float32), Size)
@@ -117,7 +120,7 @@ class Watch(_recording.Watch):
 
 
 class Recording:
-    """What both kinds of recorded call have: `native`, `guards`, `result_structure` and `results` (see _results)."""
+    """What both kinds of recorded call have: `native`, `guards`, `variables`, `result_structure` and `results` (see _results)."""
 
     def with_constants(self, made):
         """The result, put together from the tensors that were made and what else is returned."""
@@ -137,11 +140,11 @@ class Recording:
 class Step(Recording):
     """A recorded call that can be repeated: for arguments of one structure, and while its guards hold."""
 
-    def __init__(self, native, structure, simple, result_structure, results, guards, leaves):
+    def __init__(self, native, structure, simple, result_structure, results, guards, variables, leaves):
         self.native = native
         self.structure, self.simple = structure, simple
         self.result_structure, self.results = result_structure, results
-        self.guards, self.leaves = guards, leaves
+        self.guards, self.variables, self.leaves = guards, variables, leaves
         self.single = len(results) == 1 and results[0] is None and not isinstance(result_structure, tuple)
         self.check_at = 16
 
@@ -158,14 +161,23 @@ class Step(Recording):
             if flatten((args, kwargs), leaves) != self.structure:
                 return _native.MISS
             args = leaves
+        if self.variables:
+            held = held_in(self.variables)
+            if held is None:
+                return _native.MISS
+            args = (*args, *held)
         out = native.call(*args)
         if out is _native.MISS:
             return out
+        for v in self.variables:
+            v.write(out)
         return out[0] if self.single else self.with_constants(out)
 
 
 def different_results(a, b):
     """How what is returned beside tensors differs in two recordings."""
+    if [v.place() for v in a.variables] != [v.place() for v in b.variables]:
+        return "it assigns to other variables than before"
     if a.result_structure != b.result_structure:
         return "its results are of another kind than before"
     for before, now in zip(a.results, b.results, strict=True):
@@ -251,10 +263,18 @@ def _finish(recorder, watch, found, arguments, structure, simple, result, leaves
         if optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
             raise Refused("an optimizer has step hooks")
     _check_options(watch.optimizers.values(), options_before)
-    spec = _parameters(watch, found, arguments)
+    variables = assigned(found.guards, recorder)
+    held = without_history(variables)
+    spec = _parameters(watch, found, arguments, held, variables)
+    if not all(isinstance(a, Tensor) for a in spec[len(arguments) :]):
+        raise Refused(SHARED)
     result_leaves = []
     result_structure = flatten(result, result_leaves)
     results, tensors = _results(recorder, arguments, result_leaves)
+    for v in variables:
+        for t in v.after:
+            _spend(recorder, t)
+        v.results = [position(tensors, t) for t in v.after]
     gradients = _gradients(watch, leaves, entry)
     kept = [p._grad for p in leaves.values() if p._grad is not None]
     kept += [t for o in watch.optimizers.values() for s in o.state.values() for t in s.values() if isinstance(t, Tensor)]
@@ -263,11 +283,11 @@ def _finish(recorder, watch, found, arguments, structure, simple, result, leaves
 
     native = _native.CompiledStep(recorder, spec, tensors, [t._a for t in kept])
     guards = found.guards
-    guard_watched(guards, watch)
+    guard_watched(guards, watch, held)
     for leaf, grad in gradients.guarded:
         guards.add(_native.GUARD_GRAD, leaf, None, grad, "a .grad is another tensor than it was: let the step call zero_grad() itself")
     options = _guard_optimizers(guards, watch.optimizers.values())
-    others = [*tensors, *entry.values(), *(a for a in arguments if isinstance(a, Tensor))]
+    others = [*tensors, *held, *entry.values(), *(a for a in arguments if isinstance(a, Tensor))]
     check_externals(native, watch, found, leaves.values(), others)
     native.set_guards(guards.rows)
     if options:
@@ -276,19 +296,26 @@ def _finish(recorder, watch, found, arguments, structure, simple, result, leaves
     for k, t in enumerate(tensors):
         if t._requires_grad and t._node is not None:
             native.set_node(k, SpentNode(t._node.name()))
-    return Step(native, structure, simple, result_structure, results, guards, list(leaves.values()))
+    for v in variables:
+        v.forget()
+    return Step(native, structure, simple, result_structure, results, guards, variables, list(leaves.values()))
 
 
-def _parameters(watch, found, arguments):
-    """Per argument: a tensor whose memory may be another one next time, or (value,)."""
+def _parameters(watch, found, arguments, held, variables):
+    """Per argument, and per tensor that a variable held: a tensor whose memory may be another one next time, or (value,)."""
+    both = [*arguments, *held]
+    fixed = fixed_memory(watch, found, both, variables)
+    return [a if isinstance(a, Tensor) and not a._requires_grad and a._a.storage_id not in fixed else (a,) for a in both]
+
+
+def fixed_memory(watch, found, arguments, variables):
+    """Memory that the function gets otherwise than through its arguments: an argument in it has to be the same one next time."""
     own = {id(t) for a in arguments if isinstance(a, Tensor) for t in (a, a._base)}
     others = [t for t in watch.recorder.tensors if t._requires_grad or id(t) not in own]
     others += [t for t in others if t._grad is not None]
-    others += found.tensors
+    others += [t for t in found.tensors if not any(t is h for v in variables for h in v.before)]
     others += [t for _, m in found.modules.values() for t in (*m._parameters.values(), *m._buffers.values()) if t is not None]
-    # An argument whose memory the function also gets in another way has to be the same one next time.
-    fixed = {t._a.storage_id for t in others if not t.is_sparse}
-    return [a if isinstance(a, Tensor) and not a._requires_grad and a._a.storage_id not in fixed else (a,) for a in arguments]
+    return {t._a.storage_id for t in others if not t.is_sparse}
 
 
 def _results(recorder, arguments, leaves):
@@ -316,6 +343,26 @@ def _results(recorder, arguments, leaves):
         results.append(None)
         tensors.append(value)
     return results, tensors
+
+
+def _spend(recorder, value):
+    """A variable's tensor beside the loss that a step has differentiated (a distance to report, attention to look at): its
+    graph ends with the call, as that of the loss does."""
+    if value._requires_grad and _has_unused_graph(value):
+        if not recorder.gradients:
+            raise NeedsGraph
+        for t in (value, value._base):
+            if t is not None and t._node is not None:
+                t._node, t._output_nr = SpentNode(t._node.name()), 0
+
+
+def position(tensors, value):
+    """Where among the program's results a tensor is that a variable was given; it is added if need be."""
+    for k, t in enumerate(tensors):
+        if t is value:
+            return k
+    tensors.append(value)
+    return len(tensors) - 1
 
 
 def check_constant(value):
