@@ -292,7 +292,7 @@ struct Matrix {
   // and otherwise in `space`, of kMR * (kc + kRowGap) elements.
   TileRows<T> tile_rows(T* space, int64_t i0, int rows, int64_t k0, int64_t kc, int64_t panels) const {
     const T* at = p + i0 * rs + k0 * cs;
-    if (cs == 1 && rows > kWays / 2 && rs * static_cast<int64_t>(sizeof(T)) % kSetBytes == 0) {
+    if (crowded(rows)) {
       copy_rows(space, kc + kRowGap, at, rows, kc);
       return {space, kc + kRowGap, 1};
     }
@@ -301,18 +301,23 @@ struct Matrix {
     return {space, 1, kMR};
   }
 
- private:
-  // Rows a multiple of 4 KB apart fall into one set of the first cache, which keeps eight lines.
-  static constexpr int64_t kSetBytes = 4096, kWays = 8;
+  // Whether so many rows, each contiguous, would fall into one set of the first cache, which keeps eight lines.
+  bool crowded(int rows) const { return cs == 1 && rows > kWays / 2 && one_set(rs); }
+  // Between rows of a copy of this many columns.
+  static int64_t copy_pitch(int64_t cols) { return cols + (one_set(cols + kRowGap) ? 2 * kRowGap : kRowGap); }
 
-  void copy_rows(T* out, int64_t pitch, const T* s, int rows, int64_t kc) const {
+  void copy_rows(T* out, int64_t pitch, const T* s, int64_t rows, int64_t kc) const {
     constexpr int L = Simd<T>::lanes;
-    for (int r = 0; r < rows; ++r)
+    for (int64_t r = 0; r < rows; ++r)
       for (int64_t k = 0; k < kc; k += L) {
         const int n = static_cast<int>(std::min<int64_t>(kc - k, L));
         Simd<T>::store_some(out + r * pitch + k, Simd<T>::load_some(s + r * rs + k, n), n);
       }
   }
+
+ private:
+  static constexpr int64_t kSetBytes = 4096, kWays = 8;
+  static bool one_set(int64_t pitch) { return pitch * static_cast<int64_t>(sizeof(T)) % kSetBytes == 0; }
 
   // k-major, MR apart.
   void pack_rows(T* out, const T* s, int rows, int64_t kc) const {

@@ -71,11 +71,20 @@ class Product {
   // Few rows: a job packs the columns that it multiplies, so that no thread waits for another one's panels.
   void columns() {
     const int64_t panels = (N_ + NR - 1) / NR, jobs = std::min(panels, M_ * N_ * K_ > kLarge ? kFineJobs : kJobs);
+    // Every job would copy its own rows of A.
+    const int64_t pitch = A_.copy_pitch(K_);
+    const bool copied = tiles_.count > 0 && A_.crowded(tiles_.height(0));
+    Scratch<T> rows(copied ? M_ * pitch : 0);
+    if (copied)
+      parallel_for(tiles_.count, [&](int64_t t) {
+        A_.copy_rows(rows + tiles_.at(t) * pitch, pitch, A_.p + tiles_.at(t) * A_.rs, tiles_.height(t), K_);
+      });
+    const Matrix<T> A = copied ? Matrix<T>{rows, pitch, 1} : A_;
     parallel_for(jobs, [&](int64_t job) {
       const int64_t j = panels * job / jobs * NR, end = std::min(N_, panels * (job + 1) / jobs * NR);
       Epilogue<T> e = e_;
       if (e.col_bias) e.col_bias += j;
-      Product(M_, end - j, K_, A_, {B_.p + j * B_.cs, B_.rs, B_.cs}, C_ + j, ldc_, accumulate_, e).run(false);
+      Product(M_, end - j, K_, A, {B_.p + j * B_.cs, B_.rs, B_.cs}, C_ + j, ldc_, accumulate_, e).run(false);
     });
   }
 
