@@ -1,5 +1,7 @@
 // OpCall: a callable op. It takes the arrays out of its tensor arguments, runs the op's Python forward on them and
 // wraps the result; if a gradient is needed it makes a node, keeping what the op's Plan names (autograd/op.py).
+#include <algorithm>
+
 #include "../core/recorder.h"
 #include "capture.h"
 #include "tensor.h"
@@ -90,12 +92,9 @@ PyObject* save_one(long kind, PyObject* key, PyObject* const* args, Py_ssize_t n
   }
 }
 
-bool same_meta(const Array& a, const Array& b) {
-  if (a.dtype != b.dtype || a.ndim != b.ndim) return false;
-  for (int i = 0; i < a.ndim; ++i)
-    if (a.shape[i] != b.shape[i]) return false;
-  return true;
-}
+bool same_shape(const Array& a, const Array& b) { return a.ndim == b.ndim && std::equal(a.shape, a.shape + a.ndim, b.shape); }
+
+bool same_meta(const Array& a, const Array& b) { return a.dtype == b.dtype && same_shape(a, b); }
 
 PyObject *g_str_plan, *g_str_indices, *g_str_saves, *g_str_record_trace;
 
@@ -320,6 +319,64 @@ PyObject* op_call(PyObject* callable, PyObject* const* args, size_t nargsf, PyOb
   return out;
 }
 
+// ---- writing in place ----------------------------------------------------------------------------------------------------
+
+PyObject *g_inplace_full, *g_copy_into, *g_str_into;
+
+bool in_a_graph(PyObject* o) {
+  const Tensor* t = as_tensor(o);
+  return t->requires_grad || (is_set(t->base) && as_tensor(t->base)->requires_grad);
+}
+
+// apply_inplace(opcall, self, *args, into=None, **attrs) of autograd/inplace.py where nobody watches: no graph, recording, export or
+// sparse tensor. True if it has been done (or, with an exception set, tried).
+bool write_directly(PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  if (g_capture || g_tracer || nargs < 2 || nargs > kMaxArgs - 2 || !is_tensor(args[1])) return false;
+  const auto* op = reinterpret_cast<OpCall*>(args[0]);
+  const Tensor* self = as_tensor(args[1]);
+  if (self->is_inference && !g_inference) return false;
+  PyObject* call[kMaxArgs + 8];                // into(out, self, ...) or forward(self, ...)
+  for (Py_ssize_t k = 1; k < nargs; ++k) {
+    call[k] = args[k];
+    if (!is_tensor(args[k])) continue;
+    if (!as_tensor(args[k])->array || (g_grad_enabled && in_a_graph(args[k]))) return false;
+    call[k] = as_tensor(args[k])->array;
+  }
+  call[0] = self->array;
+  PyObject* into = nullptr;
+  const Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+  if (nkw > 8) return false;
+  for (Py_ssize_t k = 0; k < nkw; ++k) {
+    if (PyTuple_GET_ITEM(kwnames, k) == g_str_into) into = args[nargs + k];
+    call[nargs + k] = args[nargs + k];
+  }
+  const auto n = static_cast<size_t>(nargs);
+  if (is_set(into)) {
+    PyObject* r = PyObject_Vectorcall(into, call, n, nullptr);
+    Py_XDECREF(r);
+    return true;
+  }
+  if (into) return false;
+  PyObject* result = PyObject_Vectorcall(op->forward, call + 1, n - 1, kwnames);
+  if (!result) return true;
+  const bool fits = is_array(result) && same_shape(*array_of(result), *array_of(self->array));
+  if (fits) {
+    PyObject* copy[2] = {self->array, result};
+    PyObject* r = PyObject_Vectorcall(g_copy_into, copy, 2, nullptr);
+    Py_XDECREF(r);
+  }
+  Py_DECREF(result);
+  return fits;
+}
+
+PyObject* apply_inplace(PyObject*, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  if (write_directly(args, nargs, kwnames)) return PyErr_Occurred() ? nullptr : Py_NewRef(args[1]);
+  return PyObject_Vectorcall(g_inplace_full, args, static_cast<size_t>(nargs), kwnames);
+}
+
+PyMethodDef inplace_def = {"apply_inplace", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(apply_inplace)),
+                           METH_FASTCALL | METH_KEYWORDS, "self <- op(self, *args): see rushlight.autograd.inplace."};
+
 int op_init(PyObject* self, PyObject* args, PyObject*) {
   auto* op = reinterpret_cast<OpCall*>(self);
   PyObject *forward, *plans, *definition;
@@ -409,6 +466,12 @@ void bind_ops(nb::module_& m) {
     Py_XSETREF(g_tracer, fn.is_none() ? nullptr : fn.inc_ref().ptr());
   }, nb::arg().none());
   m.def("get_tracer", [] { return g_tracer ? nb::borrow(g_tracer) : nb::none(); });
+  m.attr("apply_inplace") = nb::steal(PyCFunction_New(&inplace_def, nullptr));
+  m.def("set_inplace", [](nb::handle full, nb::handle copy_into) {   // what does all of it, and the kernel for results
+    Py_XSETREF(g_inplace_full, full.inc_ref().ptr());
+    Py_XSETREF(g_copy_into, copy_into.inc_ref().ptr());
+  });
+  g_str_into = PyUnicode_InternFromString("into");
   g_str_plan = PyUnicode_InternFromString("plan");
   g_str_indices = PyUnicode_InternFromString("indices");
   g_str_saves = PyUnicode_InternFromString("saves");

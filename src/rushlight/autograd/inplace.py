@@ -31,7 +31,7 @@ def check_inplace(t) -> None:
             raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
 
 
-def apply_inplace(opcall, self, *args, into=None, **attrs):
+def _apply_inplace(opcall, self, *args, into=None, **attrs):
     """self <- op(self, *args). `into(out, ...)` is the kernel's own in-place form, where it has one."""
     check_inplace(self)
     try:
@@ -84,6 +84,10 @@ def apply_inplace(opcall, self, *args, into=None, **attrs):
     if tracer is not None:
         tracer(opcall.definition, (self, *args), attrs, self)
     return self
+
+
+apply_inplace = _native.apply_inplace  # writes at once where nobody watches, otherwise _apply_inplace
+_native.set_inplace(_apply_inplace, K.copy_into)
 
 
 def _write_sparse(op, self, args, attrs):

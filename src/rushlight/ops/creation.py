@@ -13,6 +13,7 @@ from .. import _check as check
 from .. import _dtypes, _native
 from .._device import as_device
 from .._kernels import K
+from ..autograd.inplace import apply_inplace
 from ..autograd.interop import array_from_numpy
 from ..autograd.op import op
 from ..autograd.tensor import Tensor, strided
@@ -599,8 +600,6 @@ _zero.vjp(x=lambda g: g * 0)
 
 def _fill_(self, value):
     """Every element set to one number (or 0-d tensor). In place; returns self."""
-    from ..autograd.inplace import apply_inplace
-
     if isinstance(value, Tensor):
         if value._a.ndim:
             raise RuntimeError(
@@ -610,11 +609,13 @@ def _fill_(self, value):
     return apply_inplace(_zero, self, into=lambda out, _: K.fill_into(out, value))
 
 
+def _write_zeros(out, _):
+    K.fill_into(out, 0)
+
+
 def _zero_(self):
     """Every element set to 0. In place; returns self."""
-    from ..autograd.inplace import apply_inplace
-
-    return apply_inplace(_zero, self, into=lambda out, _: K.fill_into(out, 0))
+    return apply_inplace(_zero, self, into=_write_zeros)
 
 
 tensor_method("fill_", _fill_)
@@ -634,17 +635,19 @@ _copy.vjp(x=lambda g: g * 0, src=lambda g: g)
 @method
 def copy_(self: Tensor, src: Tensor, non_blocking: builtins.bool = False) -> Tensor:
     """The elements of `src`, broadcast and converted, written into this tensor. Returns self."""
-    from ..autograd.inplace import apply_inplace
-
     if not isinstance(src, Tensor):
         src = tensor(src, dtype=self._a.dtype)
-    if src._a.shape != self._a.shape:
-        if src._a.ndim <= self._a.ndim:
-            for d, (n, m) in enumerate(zip(self._a.shape[::-1], src._a.shape[::-1], strict=False), 1):
+    shape, given = self._a.shape, src._a.shape
+    if given != shape:
+        if len(given) <= len(shape):
+            for d, (n, m) in enumerate(zip(shape[::-1], given[::-1], strict=False), 1):
                 if m not in (1, n):
                     raise RuntimeError(
-                        f"The size of tensor a ({n}) must match the size of tensor b ({m}) at non-singleton dimension "
-                        f"{self._a.ndim - d}"
+                        f"The size of tensor a ({n}) must match the size of tensor b ({m}) at non-singleton dimension {len(shape) - d}"
                     )
-        src = src.expand(self._a.shape)
-    return apply_inplace(_copy, self, src, into=lambda out, _, s: K.copy_into(out, s))
+        src = src.expand(shape)
+    return apply_inplace(_copy, self, src, into=_write_copy)
+
+
+def _write_copy(out, _, source):
+    K.copy_into(out, source)
