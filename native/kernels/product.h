@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "product_row.h"
 
@@ -203,9 +204,10 @@ void dot_rows(int rows, int64_t K, Matrix<T> A, const T* b, int64_t ldb, int col
   run(K, A, b, ldb, cols, out);
 }
 
+// Elements of C lie ldc and `step` apart.
 template <class T>
-void dot_product(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, int64_t ldc, bool accumulate,
-                 const Epilogue<T>& e, bool parallel) {
+void dot_product(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, int64_t ldc, int64_t step,
+                 bool accumulate, const Epilogue<T>& e, bool parallel) {
   constexpr int64_t BLOCK = 4;
   const int64_t per = parallel ? (N + 4 * kJobs - 1) / (4 * kJobs) * BLOCK : N;
   auto job = [&](int64_t at) {
@@ -216,7 +218,7 @@ void dot_product(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matr
         dot_rows<T>(rows, K, {A.p + i * A.rs, A.rs, 1}, B.p + j * B.cs, B.cs, cols, sums);
         for (int r = 0; r < rows; ++r)
           for (int c = 0; c < cols; ++c) {
-            T v = sums[r * BLOCK + c] * e.alpha, *out = C + (i + r) * ldc + j + c;
+            T v = sums[r * BLOCK + c] * e.alpha, *out = C + (i + r) * ldc + (j + c) * step;
             if (accumulate) v += *out;
             if (e.col_bias) v += e.col_bias[j + c];
             if (e.row_bias) v += e.row_bias[i + r];
@@ -267,11 +269,16 @@ template <class T>
 void gemm_serial_or_parallel(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, int64_t ldc,
                              bool accumulate, const Epilogue<T>& e, bool parallel) {
   if (M == 1 && !parallel && row_product<T>(N, K, A, B, C, accumulate, e)) return;
-  if (N == 1 && ldc == 1 && !parallel && !e.col_bias && !e.row_bias) {                 // the row of the transposed product
-    if (row_product<T>(M, K, {B.p, B.cs, B.rs}, {A.p, A.cs, A.rs}, C, accumulate, e)) return;
+  constexpr int64_t kFewColumns = 4;
+  if (N <= kFewColumns && M > N && K > 0) {    // few rows of the transposed product
+    Epilogue<T> turned = e;
+    std::swap(turned.col_bias, turned.row_bias);
+    const Matrix<T> rows{B.p, B.cs, B.rs}, columns{A.p, A.cs, A.rs};
+    if (N == 1 && ldc == 1) return gemm_serial_or_parallel<T>(1, M, K, rows, columns, C, M, accumulate, turned, parallel);
+    if (dots_are_faster(N, K, rows, columns)) return dot_product(N, M, K, rows, columns, C, 1, ldc, accumulate, turned, parallel);
   }
   if (!parallel && small_product<T>(M, N, K, A, B, C, ldc, accumulate, e)) return;
-  if (M > 0 && N > 0 && dots_are_faster(M, K, A, B)) return dot_product(M, N, K, A, B, C, ldc, accumulate, e, parallel);
+  if (M > 0 && N > 0 && dots_are_faster(M, K, A, B)) return dot_product(M, N, K, A, B, C, ldc, 1, accumulate, e, parallel);
   Product<T>(M, N, K, A, B, C, ldc, accumulate, e).run(parallel);
 }
 
