@@ -178,7 +178,18 @@ struct Mask {
   void apply(T* row, int64_t i, int64_t j0, int64_t n) const {
     if (allowed.p) {
       const bool* m = allowed.p + i * allowed.rs + j0 * allowed.cs;
-      for (int64_t j = 0; j < n; ++j) row[j] = m[j * allowed.cs] ? row[j] : -std::numeric_limits<T>::infinity();
+      constexpr T low = -std::numeric_limits<T>::infinity();
+      int64_t j = 0;
+      for (; allowed.cs == 1 && j + kLanes <= n; j += kLanes) {     // in vectors: compilers make branches of it
+        typedef uint8_t bytes __attribute__((vector_size(kLanes)));
+        bytes b;
+        std::memcpy(&b, m + j, sizeof b);
+        typename Sixteen<T>::vec v;
+        Sixteen<T>::load(v, row + j);
+        const auto see = __builtin_convertvector(b, decltype(v < v)) != 0;
+        Sixteen<T>::store(row + j, see ? v : typename Sixteen<T>::vec{} + low);
+      }
+      for (; j < n; ++j) row[j] = m[j * allowed.cs] ? row[j] : low;
     } else if (added.p) {
       const T* m = added.p + i * added.rs + j0 * added.cs;
       if (added.cs == 1) for (int64_t j = 0; j < n; ++j) row[j] += m[j];
