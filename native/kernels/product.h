@@ -176,26 +176,35 @@ class Product {
 // the product itself.
 template <class T, int ROWS>
 void dot_columns(int64_t K, Matrix<T> A, const T* b, int64_t ldb, int cols, T* out) {
-  using V = typename Simd<T>::vec;
-  constexpr int L = Simd<T>::lanes, COLS = 4;
+  using S = Simd<T>;
+  using V = typename S::vec;
+  constexpr int L = S::lanes, COLS = 4;
   V acc[ROWS][COLS] = {};
-  int64_t k = 0;
   const T* column[COLS];
   for (int j = 0; j < COLS; ++j) column[j] = b + (j < cols ? j : 0) * ldb;
+  int64_t k = 0;
   for (; k + L <= K; k += L)
     for (int j = 0; j < COLS; ++j) {
-      const V y = Simd<T>::load(column[j] + k);
-      for (int r = 0; r < ROWS; ++r) acc[r][j] += Simd<T>::load(A.p + r * A.rs + k) * y;
+      const V y = S::load(column[j] + k);
+      for (int r = 0; r < ROWS; ++r) acc[r][j] += S::load(A.p + r * A.rs + k) * y;
     }
-  for (int r = 0; r < ROWS; ++r)
+  if (k < K) {
+    const int rest = static_cast<int>(K - k);
     for (int j = 0; j < COLS; ++j) {
-      T lane[L];
-      Simd<T>::store(lane, acc[r][j]);
-      for (int64_t i = k; i < K; ++i) lane[i - k] += A.p[r * A.rs + i] * column[j][i];
-      for (int s = L / 2; s; s >>= 1)
-        for (int i = 0; i < s; ++i) lane[i] += lane[i + s];
-      out[r * COLS + j] = lane[0];
+      const V y = S::load_some(column[j] + k, rest);
+      for (int r = 0; r < ROWS; ++r) acc[r][j] += S::load_some(A.p + r * A.rs + k, rest) * y;
     }
+  }
+  V sum[(ROWS * COLS + L - 1) / L * L] = {};  // lanes added side by side, as many sums at a time as a vector has lanes
+  for (int r = 0; r < ROWS; ++r)
+    for (int j = 0; j < COLS; ++j) sum[r * COLS + j] = acc[r][j];
+  for (int at = 0; at < ROWS * COLS; at += L) {
+#pragma GCC unroll 16
+    for (int n = L / 2; n > 0; n /= 2)
+#pragma GCC unroll 8
+      for (int c = 0; c < n; ++c) sum[at + c] = neighbours_added(sum[at + 2 * c], sum[at + 2 * c + 1]);
+    S::store_some(out + at, sum[at], ROWS * COLS - at);
+  }
 }
 
 template <class T>
@@ -269,13 +278,14 @@ template <class T>
 void gemm_serial_or_parallel(int64_t M, int64_t N, int64_t K, const Matrix<T>& A, const Matrix<T>& B, T* C, int64_t ldc,
                              bool accumulate, const Epilogue<T>& e, bool parallel) {
   if (M == 1 && !parallel && row_product<T>(N, K, A, B, C, accumulate, e)) return;
-  constexpr int64_t kFewColumns = 4;
+  constexpr int64_t kFewColumns = 12, kVeryFew = 4;
   if (N <= kFewColumns && M > N && K > 0) {    // few rows of the transposed product
     Epilogue<T> turned = e;
     std::swap(turned.col_bias, turned.row_bias);
     const Matrix<T> rows{B.p, B.cs, B.rs}, columns{A.p, A.cs, A.rs};
     if (N == 1 && ldc == 1) return gemm_serial_or_parallel<T>(1, M, K, rows, columns, C, M, accumulate, turned, parallel);
-    if (dots_are_faster(N, K, rows, columns)) return dot_product(N, M, K, rows, columns, C, 1, ldc, accumulate, turned, parallel);
+    if (B.rs == 1 && A.cs == 1 && K >= (N <= kVeryFew ? 64 : 512))
+      return dot_product(N, M, K, rows, columns, C, 1, ldc, accumulate, turned, parallel);
   }
   if (!parallel && small_product<T>(M, N, K, A, B, C, ldc, accumulate, e)) return;
   if (M > 0 && N > 0 && dots_are_faster(M, K, A, B)) return dot_product(M, N, K, A, B, C, ldc, 1, accumulate, e, parallel);
