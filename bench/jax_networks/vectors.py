@@ -69,7 +69,7 @@ def mlp_autoencoder():
     i = Init()
     sizes = (784, 128, 32, 128, 784)
     p = [i.linear(n, m) for n, m in zip(sizes, sizes[1:], strict=False)]
-    x = jax.random.uniform(next(i.keys), (128, 784))
+    x = i.rand(128, 784)
     return training_step(p, lambda p, x, y: mse(nn.sigmoid(linears(p, x)), y), x, x)
 
 
@@ -85,7 +85,7 @@ def vae():
         divergence = -0.5 * (1 + log_variance - mean**2 - jnp.exp(log_variance)).sum()
         return bce_with_logits(linears(p["decoder"], z), y).sum() + divergence
 
-    x = jax.random.uniform(next(i.keys), (128, 784))
+    x = i.rand(128, 784)
     return step_in_mode(p, loss, x, x)
 
 
@@ -167,7 +167,7 @@ def dqn():
         target = jax.tree.map(lambda slow, fast: slow + 0.005 * (fast - slow), target, policy)
         return value, policy, opt, target
 
-    uniform = [jax.random.uniform(next(i.keys), (128,)) for _ in range(2)]
+    uniform = [i.rand(128) for _ in range(2)]
     batch = i.normal(128, 4), i.classes(2, 128, 1), uniform[0], i.normal(128, 4), uniform[1] < 0.05
     return repeated(step, [policy, adam_state(policy), jax.tree.map(jnp.copy, policy)], *batch)
 

@@ -1,4 +1,4 @@
-"""Networks of language. Each is written once and runs on any library with PyTorch's API; there is none in JAX."""
+"""Networks of language. Each is written once and runs on any library with PyTorch's API."""
 
 from __future__ import annotations
 

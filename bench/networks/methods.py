@@ -1,5 +1,4 @@
-"""Steps that are more than a forward and a backward pass, and networks of science. Written once, for any library with PyTorch's API;
-there is none in JAX."""
+"""Steps that are more than a forward and a backward pass, and networks of science. Written once, for any library with PyTorch's API."""
 
 from __future__ import annotations
 

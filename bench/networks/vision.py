@@ -1,4 +1,4 @@
-"""More networks of images. Each is written once and runs on any library with PyTorch's API; there is none in JAX."""
+"""More networks of images. Each is written once and runs on any library with PyTorch's API."""
 
 from __future__ import annotations
 
