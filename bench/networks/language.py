@@ -203,5 +203,77 @@ def tagger(T, compiled=False):
     return descent(T, compiled, model, model, (T.randint(0, 1000, (16, 30)), T.randint(0, 9, (16, 30))), adam(T, model))
 
 
-NETWORKS = [llama, lora, relative_attention, selective_scan, tagger]
+def word_lm(T, compiled=False):
+    """Word model: LSTM 200 x 2 layers, input and output share weights, 35 words of 2000, batch 20, SGD at rate 1."""
+    T.manual_seed(0)
+    nn = T.nn
+
+    class WordModel(nn.Module):
+        def __init__(self, words=2000, d=200):
+            super().__init__()
+            self.words, self.rnn, self.head = nn.Embedding(words, d), nn.LSTM(d, d, 2), nn.Linear(d, words)
+            self.head.weight = self.words.weight
+            nn.init.uniform_(self.words.weight, -0.1, 0.1)
+            nn.init.zeros_(self.head.bias)
+
+        def forward(self, x):
+            return self.head(self.rnn(self.words(x))[0]).flatten(0, 1)
+
+    model = WordModel()
+    x, y = T.randint(0, 2000, (35, 20)), T.randint(0, 2000, (700,))
+    return training_step(T, compiled, model, x, y, T.optim.SGD(model.parameters(), 1.0), nn.CrossEntropyLoss())
+
+
+def retention(T, compiled=False):
+    """RetNet: two layers of decaying retention, width 128, 4 heads, group norm, gates, 64 tokens of 300, batch 8, AdamW."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Block(nn.Module):
+        def __init__(self, d=128, heads=4, length=64):
+            super().__init__()
+            self.heads, self.group_norm, self.norm1, self.norm2 = heads, nn.GroupNorm(heads, d), nn.LayerNorm(d), nn.LayerNorm(d)
+            self.q, self.k, self.v, self.gate, self.out = (nn.Linear(d, d, bias=False) for _ in range(5))
+            self.mlp = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
+            rates = 1 - T.exp(T.linspace(-3.4, -6.2, heads))[:, None, None]
+            age = (T.arange(length)[:, None] - T.arange(length)).float()
+            self.register_buffer("kept", T.where(age >= 0, rates ** age.clamp(min=0), T.zeros(())))
+
+        def forward(self, x):
+            b, t, d = x.shape
+            y = self.norm1(x)
+            q, k, v = (f(y).view(b, t, self.heads, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
+            seen = ((q @ k.transpose(-1, -2)) / (d // self.heads) ** 0.5 * self.kept) @ v
+            seen = self.group_norm(seen.transpose(1, 2).reshape(b * t, d)).view(b, t, d)
+            x = x + self.out(F.silu(self.gate(y)) * seen)
+            return x + self.mlp(self.norm2(x))
+
+    model = nn.Sequential(nn.Embedding(300, 128), Block(), Block(), nn.LayerNorm(128), nn.Linear(128, 300), nn.Flatten(0, 1))
+    x, y = T.randint(0, 300, (8, 64)), T.randint(0, 300, (512,))
+    return training_step(T, compiled, model, x, y, T.optim.AdamW(model.parameters(), 3e-4), nn.CrossEntropyLoss())
+
+
+def hmm(T, compiled=False):
+    """Hidden Markov model of 20 states by the forward algorithm, 40 symbols of 50, batch 32, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class HMM(nn.Module):
+        def __init__(self, states=20, symbols=50):
+            super().__init__()
+            self.moves, self.symbols = nn.Parameter(T.randn(states, states)), nn.Parameter(T.randn(states, symbols))
+            self.first = nn.Parameter(T.randn(states))
+
+        def forward(self, x):
+            moves, symbols = F.log_softmax(self.moves, 1), F.log_softmax(self.symbols, 1)
+            total = F.log_softmax(self.first, 0) + symbols[:, x[:, 0]].t()
+            for t in range(1, x.shape[1]):
+                total = T.logsumexp(total.unsqueeze(2) + moves, 1) + symbols[:, x[:, t]].t()
+            return -T.logsumexp(total, 1).mean()
+
+    model = HMM()
+    return descent(T, compiled, model, model, (T.randint(0, 50, (32, 40)),), adam(T, model))
+
+
+NETWORKS = [llama, lora, relative_attention, selective_scan, tagger, word_lm, retention, hmm]
 DRAWS = [relative_attention]

@@ -524,8 +524,67 @@ def detector(T, compiled=False):
     return training_step(T, compiled, model, T.randn(8, 3, 64, 64), T.rand(8, 2, 8, 8, 6), sgd(T, model), loss)
 
 
+def convlstm(T, compiled=False):
+    """Convolutional LSTM of 16 channels predicts the next of 8 frames of 1 x 32 x 32, batch 8, Adam."""
+    T.manual_seed(0)
+    nn = T.nn
+
+    class ConvLSTM(nn.Module):
+        def __init__(self, c=16):
+            super().__init__()
+            self.c, self.gates, self.out = c, nn.Conv2d(1 + c, 4 * c, 3, padding=1), nn.Conv2d(c, 1, 1)
+
+        def forward(self, x):
+            hidden = cell = T.zeros(x.shape[0], self.c, 32, 32)
+            frames = []
+            for t in range(x.shape[1]):
+                i, f, o, g = T.split(self.gates(T.cat([x[:, t], hidden], 1)), self.c, 1)
+                cell = T.sigmoid(f) * cell + T.sigmoid(i) * T.tanh(g)
+                hidden = T.sigmoid(o) * T.tanh(cell)
+                frames.append(self.out(hidden))
+            return T.stack(frames, 1)
+
+    model, x = ConvLSTM(), T.rand(8, 8, 1, 32, 32)
+    return training_step(T, compiled, model, x, x.roll(-1, 1), adam(T, model), nn.MSELoss())
+
+
+def protonet(T, compiled=False):
+    """Prototypical network: four convolutions of 32 channels, distances of 25 queries to 5 means, on 50 x 1 x 28 x 28, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    def block(a, b):
+        return nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(), nn.MaxPool2d(2)
+
+    model = nn.Sequential(*block(1, 32), *block(32, 32), *block(32, 32), *block(32, 32), nn.Flatten())
+
+    def objective(x, y):
+        z = model(x)
+        prototypes = z[:25].view(5, 5, -1).mean(1)
+        return F.cross_entropy(-(T.cdist(z[25:], prototypes) ** 2), y)
+
+    return descent(T, compiled, model, objective, (T.randn(50, 1, 28, 28), T.arange(5).repeat_interleave(5)), adam(T, model))
+
+
+def siamese(T, compiled=False):
+    """Siamese CNN with PReLU, 2 numbers an image, contrastive loss of 32 pairs of 1 x 28 x 28, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+    model = nn.Sequential(
+        nn.Conv2d(1, 32, 5), nn.PReLU(), nn.MaxPool2d(2, 2), nn.Conv2d(32, 64, 5), nn.PReLU(), nn.MaxPool2d(2, 2), nn.Flatten(),
+        nn.Linear(1024, 256), nn.PReLU(), nn.Linear(256, 256), nn.PReLU(), nn.Linear(256, 2),
+    )  # fmt: skip
+
+    def objective(a, b, same):
+        distance = F.pairwise_distance(model(a), model(b))
+        return (same * distance**2 + (1 - same) * F.relu(1 - distance) ** 2).mean() / 2
+
+    batch = T.randn(32, 1, 28, 28), T.randn(32, 1, 28, 28), T.randint(0, 2, (32,)).float()
+    return descent(T, compiled, model, objective, batch, adam(T, model))
+
+
 NETWORKS = [
     efficientnet, resnext, diffusion, vq_vae, spatial_transformer, text_reader, pixel_cnn, capsules, swin, mobilenet_v3, srgan, pix2pix,
-    dice_unet, detector,
+    dice_unet, detector, convlstm, protonet, siamese,
 ]  # fmt: skip
 DRAWS = []
