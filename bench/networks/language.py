@@ -275,5 +275,49 @@ def hmm(T, compiled=False):
     return descent(T, compiled, model, model, (T.randint(0, 50, (32, 40)),), adam(T, model))
 
 
-NETWORKS = [llama, lora, relative_attention, selective_scan, tagger, word_lm, retention, hmm]
+def sasrec(T, compiled=False):
+    """SASRec: causal attention, width 64, 2 layers, over what users bought, 50 of 3000 items, some padded, batch 64, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Block(nn.Module):
+        def __init__(self, d):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(d, 2, batch_first=True)
+            self.norm1, self.norm2 = nn.LayerNorm(d, eps=1e-8), nn.LayerNorm(d, eps=1e-8)
+            self.layers = nn.Sequential(nn.Conv1d(d, d, 1), nn.ReLU(), nn.Conv1d(d, d, 1))
+
+        def forward(self, x, mask):
+            q = self.norm1(x)
+            x = self.norm2(q + self.attention(q, x, x, attn_mask=mask, need_weights=False)[0])
+            return x + self.layers(x.transpose(1, 2)).transpose(1, 2)
+
+    class SASRec(nn.Module):
+        def __init__(self, items=3000, d=64, length=50):
+            super().__init__()
+            self.items, self.positions = nn.Embedding(items, d, padding_idx=0), nn.Embedding(length, d)
+            self.blocks, self.norm = nn.ModuleList(Block(d) for _ in range(2)), nn.LayerNorm(d)
+            self.register_buffer("mask", T.triu(T.ones(length, length, dtype=T.bool), 1))
+
+        def forward(self, x, bought, others):
+            there = (x != 0).unsqueeze(-1)
+            x = (self.items(x) * 8 + self.positions(T.arange(x.shape[1]))) * there
+            for block in self.blocks:
+                x = block(x, self.mask) * there
+            x = self.norm(x)
+            return (x * self.items(bought)).sum(-1), (x * self.items(others)).sum(-1)
+
+    model = SASRec()
+
+    def objective(x, bought, others):
+        of_bought, of_others = model(x, bought, others)
+        counted = (bought != 0).float()
+        return ((F.softplus(-of_bought) + F.softplus(of_others)) * counted).sum() / counted.sum()
+
+    x, bought, others = (T.randint(1, 3000, (64, 50)) for _ in range(3))
+    x[::2, :10] = 0
+    return descent(T, compiled, model, objective, (x, bought, others), adam(T, model))
+
+
+NETWORKS = [llama, lora, relative_attention, selective_scan, tagger, word_lm, retention, hmm, sasrec]
 DRAWS = [relative_attention]
