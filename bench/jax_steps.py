@@ -122,6 +122,10 @@ def sgd(params, grads, state):
     return jax.tree.map(lambda p, v: p - 0.01 * v, params, state), state
 
 
+def descent(params, grads, state, rate):
+    return jax.tree.map(lambda p, g: p - rate * g, params, grads), state
+
+
 def rmsprop(params, grads, state, decay=0.0, rate=1e-3):
     v, momentum = state
     grads = jax.tree.map(lambda p, g: g + decay * p, params, grads) if decay else grads
@@ -161,6 +165,7 @@ def repeated(step, held, *batch):
 
 
 _RULES = {
+    "descent": (lambda params: (), descent),
     "sgd": (zeros_like, sgd),
     "rmsprop": (lambda params: (zeros_like(params), zeros_like(params)), rmsprop),
     "adam": (adam_state, adam),
@@ -362,19 +367,19 @@ def gru():
     return training_step(p, loss, i.normal(50, 32, 128), i.classes(10, 32))
 
 
-def attend(q, k, v, heads, allowed=None, drop=None):
-    """Attention of (batch, tokens, width); `allowed` is broadcast to (batch, heads, queries, keys), `drop` gets the weights."""
+def attend(q, k, v, heads, allowed=None, drop=None, bias=0):
+    """Attention of (batch, tokens, width); `allowed` and `bias` are broadcast to (batch, heads, queries, keys), `drop` gets the weights."""
     b, t, d = q.shape
     q, k, v = (u.reshape(b, -1, heads, d // heads).transpose(0, 2, 1, 3) for u in (q, k, v))
-    s = q @ k.transpose(0, 1, 3, 2) * (d // heads) ** -0.5
+    s = q @ k.transpose(0, 1, 3, 2) * (d // heads) ** -0.5 + bias
     if allowed is not None:
         s = jnp.where(allowed, s, -jnp.inf)
     w = nn.softmax(s)
     return ((w if drop is None else drop(w)) @ v).transpose(0, 2, 1, 3).reshape(b, t, d)
 
 
-def attention(p, x, heads, allowed=None, drop=None):
-    return linear(p["o"], attend(*jnp.split(linear(p["qkv"], x), 3, -1), heads, allowed, drop))
+def attention(p, x, heads, allowed=None, drop=None, bias=0):
+    return linear(p["o"], attend(*jnp.split(linear(p["qkv"], x), 3, -1), heads, allowed, drop, bias))
 
 
 def causal(t):

@@ -30,6 +30,7 @@ from ..jax_steps import (
 from .layers import (
     Mode,
     bce_with_logits,
+    depth_to_space,
     flat,
     gelu,
     group_norm,
@@ -39,6 +40,7 @@ from .layers import (
     no_statistics,
     norm_of_conv,
     normed_conv,
+    prelu,
     step_in_mode,
 )
 
@@ -315,8 +317,7 @@ def sub_pixel():
     def loss(p, x, y):
         x = nn.relu(conv(p[0], x, 1, 2))
         x = conv(p[3], nn.relu(conv(p[2], nn.relu(conv(p[1], x, 1, 1)), 1, 1)), 1, 1)
-        n, h, w, _ = x.shape
-        return mse(x.reshape(n, h, w, 3, 3).transpose(0, 1, 3, 2, 4).reshape(n, 3 * h, 3 * w, 1), y)
+        return mse(depth_to_space(x, 3), y)
 
     return training_step(p, loss, i.rand(8, 32, 32, 1), i.rand(8, 96, 96, 1))
 
@@ -338,7 +339,7 @@ def style_transfer():
     def through(p, x, stride=1):
         x = padded(p["c"], x, stride)
         x = group_norm(p["n"], x, x.shape[-1])
-        return jnp.where(x > 0, x, p["a"] * x) if "a" in p else x
+        return prelu(p["a"], x) if "a" in p else x
 
     def loss(p, x, y):
         x = through(p["down"], through(p["first"], x), 2)

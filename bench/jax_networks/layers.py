@@ -80,15 +80,35 @@ def leaky_relu(x):
     return nn.leaky_relu(x, 0.2)
 
 
+def prelu(slope, x):
+    return jnp.where(x > 0, x, slope * x)
+
+
+def depth_to_space(x, n):
+    """Channels become n x n pixels."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h, w, n, n, c // n**2).transpose(0, 1, 3, 2, 4, 5).reshape(b, n * h, n * w, c // n**2)
+
+
 def group_norm(p, x, groups):
-    """Of images; with as many groups as channels it is instance norm."""
-    y = x.reshape(*x.shape[:3], groups, -1)
-    mean, var = y.mean((1, 2, 4), keepdims=True), y.var((1, 2, 4), keepdims=True)
+    """With as many groups as channels it is instance norm, with one and nothing between batch and channels layer norm."""
+    y = x.reshape(*x.shape[:-1], groups, -1)
+    axes = *range(1, x.ndim - 1), x.ndim
+    mean, var = y.mean(axes, keepdims=True), y.var(axes, keepdims=True)
     return ((y - mean) * lax.rsqrt(var + 1e-5)).reshape(x.shape) * p["g"] + p["b"]
 
 
 def mse(out, y):
     return ((out - y) ** 2).mean()
+
+
+def smooth_l1(out, y):
+    error = jnp.abs(out - y)
+    return jnp.where(error < 1, 0.5 * error**2, error - 0.5).mean()
+
+
+def distance(a, b):
+    return jnp.sqrt(((a - b + 1e-6) ** 2).sum(-1))
 
 
 def bce_with_logits(out, y):

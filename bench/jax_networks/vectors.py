@@ -19,7 +19,7 @@ from ..jax_steps import (
     repeated,
     training_step,
 )
-from .layers import bce_with_logits, linears, mse, step_in_mode
+from .layers import bce_with_logits, distance, linears, mse, smooth_l1, step_in_mode
 
 
 def linear_regression():
@@ -158,8 +158,7 @@ def dqn():
     def loss(policy, target, state, action, reward, following, final):
         value = jnp.take_along_axis(linears(policy, state), action, 1)[:, 0]
         expected = reward + 0.99 * jnp.where(final, 0.0, linears(target, following).max(1))
-        error = jnp.abs(value - expected)
-        return jnp.where(error < 1, 0.5 * error**2, error - 0.5).mean()
+        return smooth_l1(value, expected)
 
     def step(policy, opt, target, *batch):
         value, grads = jax.value_and_grad(loss)(policy, target, *batch)
@@ -175,9 +174,6 @@ def dqn():
 def triplet():
     i = Init()
     p = [i.linear(784, 256), i.linear(256, 64)]
-
-    def distance(a, b):
-        return jnp.sqrt(((a - b + 1e-6) ** 2).sum(1))
 
     def loss(p, images, unused):
         anchor, positive, negative = (linears(p, x) for x in images)

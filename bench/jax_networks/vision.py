@@ -10,10 +10,13 @@ from jax.scipy.ndimage import map_coordinates
 from ..jax_steps import (
     Init,
     attend,
+    attention,
+    attention_block,
     avg_pool,
     conv,
     conv_transpose,
     cross_entropy,
+    layer_norm,
     linear,
     lstm_layer,
     max_pool,
@@ -21,7 +24,22 @@ from ..jax_steps import (
     recurrent,
     training_step,
 )
-from .layers import ctc, flat, group_norm, linears, mse, norm_of_conv, normed_conv, step_in_mode
+from .layers import (
+    bce_with_logits,
+    ctc,
+    depth_to_space,
+    distance,
+    flat,
+    gelu,
+    group_norm,
+    leaky_relu,
+    linears,
+    mse,
+    norm_of_conv,
+    normed_conv,
+    prelu,
+    step_in_mode,
+)
 
 
 def efficientnet():
@@ -212,4 +230,250 @@ def capsules():
     return training_step(p, loss, i.rand(16, 28, 28, 1), nn.one_hot(i.classes(10, 16), 10))
 
 
-NETWORKS = [efficientnet, resnext, diffusion, vq_vae, spatial_transformer, text_reader, pixel_cnn, capsules]
+def swin():
+    i = Init()
+    stages = (48, 3, 16, 4), (96, 6, 8, 2)
+
+    def block(d, heads):
+        return {**attention_block(i, d, 4 * d), "biases": 0.02 * i.normal(49, heads)}
+
+    p = {"patches": i.conv(3, 48, 2), "blocks": [[block(d, heads), block(d, heads)] for d, heads, *_ in stages],
+         "merge": {"n": norm_params(192), "w": i.matrix(192, 96)}, "n": norm_params(96), "f": i.linear(96, 10)}  # fmt: skip
+    places = jnp.stack(jnp.meshgrid(jnp.arange(4), jnp.arange(4), indexing="ij"), -1).reshape(16, 2)
+    offsets = (places[:, None] - places + 3) @ jnp.array([7, 1])
+
+    def windows(x):
+        b, h, w, c = x.shape
+        return x.reshape(b, h // 4, 4, w // 4, 4, c).swapaxes(2, 3).reshape(-1, 16, c)
+
+    def whole(x, n):
+        return x.reshape(-1, n, n, 4, 4, x.shape[-1]).swapaxes(2, 3).reshape(-1, 4 * n, 4 * n, x.shape[-1])
+
+    def between_regions(size):
+        region = jnp.digitize(jnp.arange(size), jnp.array([size - 4, size - 2]))
+        regions = windows((3 * region[:, None] + region)[None, ..., None])[..., 0]
+        return jnp.where(regions[:, None] != regions[:, :, None], -100.0, 0.0)[:, None]
+
+    masks = [between_regions(size) for _, _, size, _ in stages]
+
+    def through(b, x, heads, mask=None):
+        bias, h = b["biases"][offsets].transpose(2, 0, 1), layer_norm(b["n1"], x)
+        if mask is None:
+            h = whole(attention(b, windows(h), heads, bias=bias), h.shape[1] // 4)
+        else:
+            bias = jnp.tile(bias + mask, (len(x), 1, 1, 1))
+            h = whole(attention(b, windows(jnp.roll(h, (-2, -2), (1, 2))), heads, bias=bias), h.shape[1] // 4)
+            h = jnp.roll(h, (2, 2), (1, 2))
+        x = x + h
+        return x + linears([b["f1"], b["f2"]], layer_norm(b["n2"], x), gelu)
+
+    def loss(p, x, y):
+        x = conv(p["patches"], x, 2)
+        for n, ((plain, shifted), (_, heads, *_)) in enumerate(zip(p["blocks"], stages, strict=True)):
+            if n == 1:
+                x = jnp.concatenate([x[:, k::2, m::2] for m in (0, 1) for k in (0, 1)], -1)
+                x = layer_norm(p["merge"]["n"], x) @ p["merge"]["w"]
+            x = through(shifted, through(plain, x, heads), heads, masks[n])
+        return cross_entropy(linear(p["f"], layer_norm(p["n"], x).mean((1, 2))), y, 0.1)
+
+    return training_step(p, loss, i.normal(8, 32, 32, 3), i.classes(10, 8), "adamw")
+
+
+def mobilenet_v3():
+    i = Init()
+    shapes = (
+        (16, 16, 16, 3, 2, True, nn.relu), (16, 72, 24, 3, 2, False, nn.relu), (24, 88, 24, 3, 1, False, nn.relu),
+        (24, 96, 40, 5, 2, True, nn.hard_swish), (40, 240, 40, 5, 1, True, nn.hard_swish), (40, 120, 48, 5, 1, True, nn.hard_swish),
+    )  # fmt: skip
+
+    def block(a, m, b, kernel, stride, excited, act):
+        p = {"expand": normed_conv(i, a, m, 1), "depthwise": normed_conv(i, m, m, kernel, m), "project": normed_conv(i, m, b, 1)}
+        return {**p, "weights": [i.linear(m, m // 4), i.linear(m // 4, m)]} if excited else p
+
+    p = {"stem": normed_conv(i, 3, 16, 3), "blocks": [block(*shape) for shape in shapes], "last": i.conv(48, 288, 1),
+         "f": i.linear(288, 10)}  # fmt: skip
+
+    def loss(p, x, y, mode):
+        x = nn.hard_swish(norm_of_conv(p["stem"], mode, x, 2, 1))
+        for b, (width, m, out, kernel, stride, _, act) in zip(p["blocks"], shapes, strict=True):
+            h = act(norm_of_conv(b["expand"], mode, x))
+            h = norm_of_conv(b["depthwise"], mode, h, stride, kernel // 2, m)
+            h = h * nn.hard_sigmoid(linears(b["weights"], h.mean((1, 2))))[:, None, None] if "weights" in b else h
+            h = norm_of_conv(b["project"], mode, act(h))
+            x = x + h if stride == 1 and width == out else h
+        return cross_entropy(linear(p["f"], nn.hard_swish(conv(p["last"], x)).mean((1, 2))), y)
+
+    return step_in_mode(p, loss, i.normal(16, 64, 64, 3), i.classes(10, 16), "sgd")
+
+
+def srgan():
+    i = Init()
+
+    def normed():
+        return {"c": i.conv(32, 32, 3), "n": norm_params(32)}
+
+    def slope():
+        return jnp.array(0.25)
+
+    p = {"first": i.conv(3, 32, 9), "slope": slope(), "blocks": [[normed(), slope(), normed()] for _ in range(6)], "after": normed(),
+         "widen": [(i.conv(32, 128, 3), slope()) for _ in range(2)], "last": i.conv(32, 3, 9)}  # fmt: skip
+
+    def loss(p, x, y, mode):
+        x = first = prelu(p["slope"], conv(p["first"], x, 1, 4))
+        for before, a, after in p["blocks"]:
+            x = x + norm_of_conv(after, mode, prelu(a, norm_of_conv(before, mode, x, 1, 1)), 1, 1)
+        x = first + norm_of_conv(p["after"], mode, x, 1, 1)
+        for c, a in p["widen"]:
+            x = prelu(a, depth_to_space(conv(c, x, 1, 1), 2))
+        return jnp.abs(jnp.tanh(conv(p["last"], x, 1, 4)) - y).mean()
+
+    return step_in_mode(p, loss, i.rand(4, 24, 24, 3), i.rand(4, 96, 96, 3))
+
+
+def pix2pix():
+    i = Init()
+    up = (256, 128), (256, 64), (128, 32)
+    p = {"first": i.conv(3, 32, 4, False), "down": [normed_conv(i, 32, 64, 4), normed_conv(i, 64, 128, 4)],
+         "bottom": i.conv(128, 256, 4, False), "up": [{"c": i.conv(a, b, 4), "n": norm_params(b)} for a, b in up],
+         "last": i.conv(64, 3, 4)}  # fmt: skip
+
+    def loss(p, x, y, mode):
+        skipped = [conv(p["first"], x, 2, 1)]
+        for layer in p["down"]:
+            skipped.append(norm_of_conv(layer, mode, leaky_relu(skipped[-1]), 2, 1))
+        x = conv(p["bottom"], leaky_relu(skipped[-1]), 2, 1)
+        for layer in p["up"]:
+            x = mode.norm(layer["n"], conv_transpose(layer["c"], nn.relu(x), 2, 1))
+            x = jnp.concatenate([x, skipped.pop()], -1)
+        return jnp.abs(jnp.tanh(conv_transpose(p["last"], nn.relu(x), 2, 1)) - y).mean()
+
+    return step_in_mode(p, loss, i.normal(4, 64, 64, 3), i.normal(4, 64, 64, 3), rate=2e-4, beta=0.5)
+
+
+def dice_unet():
+    i = Init()
+
+    def double(a, b):
+        return [normed_conv(i, a, b, 3), normed_conv(i, b, b, 3)]
+
+    p = {"down": [double(a, b) for a, b in ((1, 16), (16, 32), (32, 64), (64, 64))],
+         "up": [double(a, b) for a, b in ((128, 32), (64, 16), (32, 16))], "out": i.conv(16, 1, 1)}  # fmt: skip
+
+    def widened(x):
+        """Bilinear, corners on corners; jax.image.resize has the edges of corner pixels on each other."""
+        b, n, _, c = x.shape
+        scale = (2 * n - 1) / (n - 1)
+        scales, shifts = jnp.full(2, scale), jnp.full(2, 0.5 - 0.5 * scale)
+        return jax.image.scale_and_translate(x, (b, 2 * n, 2 * n, c), (1, 2), scales, shifts, "linear", antialias=False)
+
+    def loss(p, x, y, mode):
+        def through(layers, x):
+            for layer in layers:
+                x = nn.relu(norm_of_conv(layer, mode, x, 1, 1))
+            return x
+
+        skipped = [through(p["down"][0], x)]
+        for layers in p["down"][1:]:
+            skipped.append(through(layers, max_pool(skipped[-1], 2, 2)))
+        x = skipped.pop()
+        for layers in p["up"]:
+            x = through(layers, jnp.concatenate([skipped.pop(), widened(x)], -1))
+        out = conv(p["out"], x)
+        q = nn.sigmoid(out)
+        dice = (2 * (q * y).sum((1, 2, 3)) + 1) / (q.sum((1, 2, 3)) + y.sum((1, 2, 3)) + 1)
+        return bce_with_logits(out, y).mean() + 1 - dice.mean()
+
+    y = (i.rand(4, 64, 64, 1) > 0.7).astype(jnp.float32)
+    return step_in_mode(p, loss, i.normal(4, 64, 64, 1), y, "rmsprop", rate=1e-4, decay=1e-8)
+
+
+def detector():
+    i = Init()
+    p = {"c": [normed_conv(i, a, b, 3) for a, b in ((3, 16), (16, 32), (32, 64), (64, 128))], "out": i.conv(128, 16, 1)}
+    anchors = jnp.array([[1.0, 1.5], [2.0, 1.0]])
+    grid = jnp.stack(jnp.meshgrid(jnp.arange(8.0), jnp.arange(8.0), indexing="xy"), -1)[:, :, None]
+
+    def area(size):
+        return nn.relu(size).prod(-1)
+
+    def loss(p, x, target, mode):
+        for n, layer in enumerate(p["c"]):
+            x = nn.leaky_relu(norm_of_conv(layer, mode, max_pool(x, 2, 2) if n else x, 1, 1), 0.1)
+        out = conv(p["out"], x).reshape(8, 8, 8, 2, 8)
+        middle, size = (nn.sigmoid(out[..., :2]) + grid) / 8, jnp.exp(out[..., 2:4]) * anchors / 8
+        low, high = middle - size / 2, middle + size / 2
+        there = target[..., 4] > 0.9
+        count = jnp.maximum(there.sum(), 1)
+        shared = area(jnp.minimum(high, target[..., 2:4]) - jnp.maximum(low, target[..., :2]))
+        overlap = shared / (area(high - low) + area(target[..., 2:4] - target[..., :2]) - shared + 1e-7)
+        boxes = jnp.where(there, 1 - overlap, 0.0).sum() / count
+        objects = bce_with_logits(out[..., 4], there.astype(jnp.float32))
+        kinds = jnp.minimum((target[..., 5] * 3).astype(int), 2)
+        classes = -jnp.take_along_axis(nn.log_softmax(out[..., 5:]), kinds[..., None], -1)[..., 0] * there
+        return 5 * boxes + jnp.where(there, objects, 0.5 * objects).mean() + classes.sum() / count
+
+    return step_in_mode(p, loss, i.normal(8, 64, 64, 3), i.rand(8, 8, 8, 2, 6), "sgd")
+
+
+def convlstm():
+    i = Init()
+    p = {"gates": i.conv(17, 64, 3), "out": i.conv(16, 1, 1)}
+
+    def loss(p, x, y):
+        of_frame, of_state = jnp.split(p["gates"]["w"], [1], 2)
+        gates = conv({"w": of_frame, "b": p["gates"]["b"]}, x.reshape(64, 32, 32, 1), 1, 1).reshape(8, 8, 32, 32, 64)
+
+        def step(carry, g):
+            hidden, cell = carry
+            a, f, o, u = jnp.split(g + conv({"w": of_state}, hidden, 1, 1), 4, -1)
+            cell = nn.sigmoid(f) * cell + nn.sigmoid(a) * jnp.tanh(u)
+            hidden = nn.sigmoid(o) * jnp.tanh(cell)
+            return (hidden, cell), hidden
+
+        zero = jnp.zeros((8, 32, 32, 16))
+        _, states = lax.scan(step, (zero, zero), gates)
+        return mse(conv(p["out"], states.reshape(64, 32, 32, 16)).reshape(y.shape), y)
+
+    x = i.rand(8, 8, 32, 32, 1)  # time comes first
+    return training_step(p, loss, x, jnp.roll(x, -1, 0))
+
+
+def protonet():
+    i = Init()
+    p = [{"c": i.conv(a, 32, 3), "n": norm_params(32)} for a in (1, 32, 32, 32)]
+
+    def loss(p, x, y, mode):
+        for layer in p:
+            x = max_pool(nn.relu(norm_of_conv(layer, mode, x, 1, 1)), 2, 2)
+        z = flat(x)
+        prototypes = z[:25].reshape(5, 5, -1).mean(1)
+        return cross_entropy(-((z[25:, None] - prototypes) ** 2).sum(-1), y)
+
+    return step_in_mode(p, loss, i.normal(50, 28, 28, 1), jnp.arange(5).repeat(5))
+
+
+def siamese():
+    i = Init()
+    p = {"c": [i.conv(1, 32, 5), i.conv(32, 64, 5)], "f": [i.linear(1024, 256), i.linear(256, 256), i.linear(256, 2)],
+         "slopes": jnp.full(4, 0.25)}  # fmt: skip
+
+    def code(p, x):
+        for c, a in zip(p["c"], p["slopes"][:2], strict=True):
+            x = max_pool(prelu(a, conv(c, x)), 2, 2)
+        x = flat(x)
+        for f, a in zip(p["f"][:2], p["slopes"][2:], strict=True):
+            x = prelu(a, linear(f, x))
+        return linear(p["f"][2], x)
+
+    def loss(p, pair, same):
+        d = distance(*(code(p, x) for x in pair))
+        return (same * d**2 + (1 - same) * nn.relu(1 - d) ** 2).mean() / 2
+
+    pair = i.normal(32, 28, 28, 1), i.normal(32, 28, 28, 1)
+    return training_step(p, loss, pair, i.classes(2, 32).astype(jnp.float32))
+
+
+NETWORKS = [
+    efficientnet, resnext, diffusion, vq_vae, spatial_transformer, text_reader, pixel_cnn, capsules, swin, mobilenet_v3, srgan,
+    pix2pix, dice_unet, detector, convlstm, protonet, siamese,
+]  # fmt: skip
