@@ -9,6 +9,7 @@ from ..jax_steps import (
     Init,
     attend,
     attention_block,
+    causal,
     cross_entropy,
     layer_norm,
     linear,
@@ -17,7 +18,7 @@ from ..jax_steps import (
     recurrent,
     training_step,
 )
-from .layers import gelu, linears, step_in_mode
+from .layers import gelu, group_norm, linears, step_in_mode
 
 
 def llama():
@@ -144,4 +145,83 @@ def tagger():
     return training_step(p, loss, i.classes(1000, 16, 30), i.classes(9, 16, 30))
 
 
-NETWORKS = [llama, lora, relative_attention, selective_scan, tagger]
+def word_lm():
+    i = Init()
+    p = {"words": 0.2 * i.rand(2000, 200) - 0.1, "l": [recurrent(i, 4, 200, 200) for _ in range(2)], "bias": jnp.zeros(2000)}
+
+    def loss(p, x, y):
+        x = lstm_layer(p["l"][1], lstm_layer(p["l"][0], p["words"][x]))
+        return cross_entropy((x @ p["words"].T + p["bias"]).reshape(-1, 2000), y)
+
+    return training_step(p, loss, i.classes(2000, 35, 20), i.classes(2000, 700), "descent", rate=1.0)
+
+
+def retention():
+    i = Init()
+
+    def block():
+        return {**{name: i.matrix(128, 128) for name in ("q", "k", "v", "gate", "o")}, "n": norm_params(128), "n1": norm_params(128),
+                "n2": norm_params(128), "mlp": [i.linear(128, 256), i.linear(256, 128)]}  # fmt: skip
+
+    p = {"tokens": i.normal(300, 128), "blocks": [block(), block()], "n": norm_params(128), "f": i.linear(128, 300)}
+    rates, age = 1 - jnp.exp(jnp.linspace(-3.4, -6.2, 4))[:, None, None], jnp.arange(64)[:, None] - jnp.arange(64)
+    kept = jnp.where(age >= 0, rates ** jnp.maximum(age, 0), 0.0)
+
+    def loss(p, x, y):
+        x = p["tokens"][x]
+        for b in p["blocks"]:
+            h = layer_norm(b["n1"], x)
+            q, k, v = ((h @ b[name]).reshape(8, 64, 4, 32).transpose(0, 2, 1, 3) for name in "qkv")
+            seen = (q @ k.swapaxes(2, 3) / 32**0.5 * kept) @ v
+            seen = group_norm(b["n"], seen.transpose(0, 2, 1, 3).reshape(512, 128), 4).reshape(x.shape)
+            x = x + (nn.silu(h @ b["gate"]) * seen) @ b["o"]
+            x = x + linears(b["mlp"], layer_norm(b["n2"], x), gelu)
+        return cross_entropy(linear(p["f"], layer_norm(p["n"], x)).reshape(-1, 300), y)
+
+    return training_step(p, loss, i.classes(300, 8, 64), i.classes(300, 512), "adamw", rate=3e-4)
+
+
+def hmm():
+    i = Init()
+    p = {"moves": i.normal(20, 20), "symbols": i.normal(20, 50), "first": i.normal(20)}
+
+    def loss(p, x, y):
+        moves, symbols = nn.log_softmax(p["moves"]), nn.log_softmax(p["symbols"]).T[x.T]
+
+        def step(total, symbol):
+            return nn.logsumexp(total[:, :, None] + moves, 1) + symbol, None
+
+        total, _ = lax.scan(step, nn.log_softmax(p["first"]) + symbols[0], symbols[1:])
+        return -nn.logsumexp(total, 1).mean()
+
+    return training_step(p, loss, i.classes(50, 32, 40), ())
+
+
+def sasrec():
+    i = Init()
+
+    def block():
+        return {"q": i.linear(64, 64), "k": i.linear(64, 64), "v": i.linear(64, 64), "o": i.linear(64, 64), "n1": norm_params(64),
+                "n2": norm_params(64), "layers": [i.linear(64, 64), i.linear(64, 64)]}  # fmt: skip
+
+    p = {"items": i.normal(3000, 64), "positions": i.normal(50, 64), "blocks": [block(), block()], "n": norm_params(64)}
+
+    def loss(p, x, y):
+        bought, others = y
+        there = (x != 0)[..., None]
+        x = (p["items"][x] * 8 + p["positions"]) * there
+        for b in p["blocks"]:
+            q = layer_norm(b["n1"], x, 1e-8)
+            seen = attend(linear(b["q"], q), linear(b["k"], x), linear(b["v"], x), 2, causal(50))
+            x = layer_norm(b["n2"], q + linear(b["o"], seen), 1e-8)
+            x = (x + linears(b["layers"], x)) * there
+        x = layer_norm(p["n"], x)
+        of_bought, of_others = ((x * p["items"][items]).sum(-1) for items in (bought, others))
+        counted = (bought != 0).astype(jnp.float32)
+        return ((nn.softplus(-of_bought) + nn.softplus(of_others)) * counted).sum() / counted.sum()
+
+    x, bought, others = (1 + i.classes(2999, 64, 50) for _ in range(3))
+    return training_step(p, loss, x.at[::2, :10].set(0), (bought, others))
+
+
+NETWORKS = [llama, lora, relative_attention, selective_scan, tagger, word_lm, retention, hmm, sasrec]

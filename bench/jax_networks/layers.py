@@ -116,7 +116,7 @@ def bce_with_logits(out, y):
     return jnp.maximum(out, 0) - out * y + jnp.log1p(jnp.exp(-jnp.abs(out)))
 
 
-def ctc(log_p, y, lengths):
+def ctc_loss(log_p, y, lengths):
     """Of each sequence: `log_p` is (steps, batch, classes), class 0 the blank, `y` padded beyond `lengths`."""
     n, letters = y.shape
     path = jnp.zeros((n, 2 * letters + 1), int).at[:, 1::2].set(y)

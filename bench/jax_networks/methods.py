@@ -6,8 +6,21 @@ import jax
 import jax.numpy as jnp
 from jax import lax, nn
 
-from ..jax_steps import Init, conv, cross_entropy, linear, norm_params, training_step
-from .layers import flat, leaky_relu, linears, mse, step_in_mode
+from ..jax_steps import (
+    Init,
+    adam,
+    adam_state,
+    attend,
+    clipped,
+    conv,
+    cross_entropy,
+    layer_norm,
+    linear,
+    norm_params,
+    repeated,
+    training_step,
+)
+from .layers import flat, leaky_relu, linears, mse, smooth_l1, step_in_mode
 
 
 def physics_informed():
@@ -188,7 +201,174 @@ def optimal_transport():
     return training_step(p, loss, i.normal(128, 10), i.normal(128, 10))
 
 
+def maml():
+    i = Init()
+    p = [i.linear(1, 40), i.linear(40, 40), i.linear(40, 1)]
+
+    def loss(p, before, after):
+        def of_task(before, after):
+            gradients = jax.grad(lambda p, x, y: mse(linears(p, x), y))(p, *before)
+            x, y = after
+            return mse(linears(jax.tree.map(lambda p, g: p - 0.01 * g, p, gradients), x), y)
+
+        return jax.vmap(of_task)(before, after).sum()
+
+    before, after = ((i.normal(4, 10, 1), i.normal(4, 10, 1)) for _ in range(2))
+    return training_step(p, loss, before, after)
+
+
+@jax.custom_jvp
+def _spike(u):
+    return (u > 0).astype(jnp.float32)
+
+
+@_spike.defjvp
+def _slope_of_spike(primals, tangents):
+    (u,), (given,) = primals, tangents
+    return _spike(u), given / (1 + 10 * jnp.abs(u)) ** 2
+
+
+def spiking():
+    i = Init()
+    p = [i.linear(784, 100), i.linear(100, 10)]
+
+    def loss(p, x, y):
+        x = linear(p[0], x)
+
+        def step(carry, _):
+            u, out, total = carry
+            u = 0.9 * u + x
+            spikes = _spike(u - 1)
+            out = 0.9 * out + linear(p[1], spikes)
+            return (u - lax.stop_gradient(spikes), out, total + out), None
+
+        zero = jnp.zeros((64, 10))
+        (_, _, total), _ = lax.scan(step, (jnp.zeros_like(x), zero, zero), length=20)
+        return cross_entropy(total / 20, y)
+
+    return training_step(p, loss, i.rand(64, 784), i.classes(10, 64))
+
+
+def dueling():
+    i = Init()
+    policy = {"c": [i.conv(4, 32, 8), i.conv(32, 64, 4), i.conv(64, 64, 3)], "value": [i.linear(3136, 256), i.linear(256, 1)],
+              "advantage": [i.linear(3136, 256), i.linear(256, 6)]}  # fmt: skip
+
+    def values(p, x):
+        for c, stride in zip(p["c"], (4, 2, 1), strict=True):
+            x = nn.relu(conv(c, x, stride))
+        x = flat(x)
+        advantage = linears(p["advantage"], x)
+        return linears(p["value"], x) + advantage - advantage.mean(1, keepdims=True)
+
+    def loss(policy, given, batch):
+        target, state, following = given
+        action, reward, final = batch
+        best = values(lax.stop_gradient(policy), following).argmax(1, keepdims=True)
+        expected = reward + 0.99 * (1 - final) * jnp.take_along_axis(values(target, following), best, 1)[:, 0]
+        return smooth_l1(jnp.take_along_axis(values(policy, state), action, 1)[:, 0], expected)
+
+    given = jax.tree.map(jnp.copy, policy), i.rand(32, 84, 84, 4), i.rand(32, 84, 84, 4)
+    return training_step(policy, loss, given, (i.classes(6, 32, 1), i.normal(32), (i.rand(32) > 0.9).astype(jnp.float32)))
+
+
+def td3():
+    i = Init()
+
+    def network(inputs, outputs):
+        return [i.linear(inputs, 256), i.linear(256, 256), i.linear(256, outputs)]
+
+    critics, actor = [network(23, 1), network(23, 1)], network(17, 6)
+
+    def loss(critics, target, state, action, reward, following, noise):
+        slow, actor = target
+        acted = jnp.clip(jnp.tanh(linears(actor, following)) + jnp.clip(noise, -0.5, 0.5), -1, 1)
+        after, before = jnp.concatenate([following, acted], 1), jnp.concatenate([state, action], 1)
+        expected = reward + 0.99 * jnp.minimum(*(linears(p, after) for p in slow))
+        return sum(mse(linears(p, before), expected) for p in critics)
+
+    def step(critics, opt, target, actor, *batch):
+        value, grads = jax.value_and_grad(loss)(critics, target, *batch)
+        critics, opt = adam(critics, clipped(grads)[0], opt, rate=3e-4)
+        target = jax.tree.map(lambda slow, fast: 0.995 * slow + 0.005 * fast, target, (critics, actor))
+        return value, critics, opt, target
+
+    batch = i.normal(256, 17), i.normal(256, 6), i.normal(256, 1), i.normal(256, 17), 0.2 * i.normal(256, 6)
+    target = jax.tree.map(jnp.copy, (critics, actor))
+    return repeated(step, [critics, adam_state(critics), target], actor, *batch)
+
+
+def two_tower():
+    i = Init()
+
+    def tower(n):
+        return {"e": i.normal(n, 64), "layers": [i.linear(64, 128), i.linear(128, 64)]}
+
+    p = {"user": tower(20000), "item": tower(5000)}
+
+    def through(p, x):
+        x = linears(p["layers"], p["e"][x])
+        return x / jnp.maximum(jnp.sqrt((x**2).sum(-1, keepdims=True)), 1e-12)
+
+    def loss(p, users, items):
+        return cross_entropy(through(p["user"], users) @ through(p["item"], items).T / 0.1, jnp.arange(512))
+
+    return training_step(p, loss, i.classes(20000, 512), i.classes(5000, 512))
+
+
+def set_transformer():
+    i = Init()
+
+    def block():
+        return {name: i.linear(64, 64) for name in "qkvof"} | {"n1": norm_params(64), "n2": norm_params(64)}
+
+    p = {"points": i.linear(2, 64), "f": i.linear(64, 5), "induced": 0.1 * i.normal(1, 16, 64), "seeds": 0.1 * i.normal(1, 4, 64),
+         "gather": block(), "spread": block(), "pool": block()}  # fmt: skip
+
+    def through(b, q, x):
+        seen = attend(linear(b["q"], q), linear(b["k"], x), linear(b["v"], x), 4)
+        x = layer_norm(b["n1"], q + linear(b["o"], seen))
+        return layer_norm(b["n2"], x + nn.relu(linear(b["f"], x)))
+
+    def loss(p, x, y):
+        x = linear(p["points"], x)
+        induced, seeds = (jnp.broadcast_to(p[name], (32, *p[name].shape[1:])) for name in ("induced", "seeds"))
+        x = through(p["spread"], x, through(p["gather"], induced, x))
+        return mse(linear(p["f"], through(p["pool"], seeds, x)), y)
+
+    return training_step(p, loss, i.normal(32, 100, 2), i.normal(32, 4, 5))
+
+
+def mixture_density():
+    i = Init()
+    p = {"layers": [i.linear(4, 64), i.linear(64, 64)], "weights": i.linear(64, 8), "means": i.linear(64, 16),
+         "log_deviations": i.linear(64, 16)}  # fmt: skip
+
+    def loss(p, x, y):
+        x = jnp.tanh(linears(p["layers"], x, jnp.tanh))
+        means, log_deviations = (linear(p[name], x).reshape(-1, 8, 2) for name in ("means", "log_deviations"))
+        each = -0.5 * ((y[:, None] - means) / jnp.exp(log_deviations)) ** 2 - log_deviations - 0.9189385
+        return -nn.logsumexp(nn.log_softmax(linear(p["weights"], x)) + each.sum(-1), -1).mean()
+
+    return training_step(p, loss, i.normal(512, 4), i.normal(512, 2))
+
+
+def rbm():
+    i = Init()
+    p = {"w": 1e-2 * i.normal(784, 128), "visible": jnp.zeros(784), "hidden": jnp.zeros(128)}
+
+    def energy(p, x):
+        return -(x @ p["visible"] + nn.softplus(x @ p["w"] + p["hidden"]).sum(1)).mean()
+
+    def loss(p, x, y, mode):
+        hidden = jax.random.bernoulli(mode.next_key(), nn.sigmoid(x @ p["w"] + p["hidden"])).astype(jnp.float32)
+        visible = jax.random.bernoulli(mode.next_key(), nn.sigmoid(hidden @ p["w"].T + p["visible"]))
+        return energy(p, x) - energy(p, visible.astype(jnp.float32))
+
+    return step_in_mode(p, loss, (i.rand(64, 784) > 0.7).astype(jnp.float32), (), "sgd")
+
+
 NETWORKS = [
     physics_informed, wasserstein_gan, policy_gradient, neural_ode, radiance_field, point_cloud, wavenet, temporal_convolution,
-    optimal_transport,
+    optimal_transport, maml, spiking, dueling, td3, two_tower, set_transformer, mixture_density, rbm,
 ]  # fmt: skip

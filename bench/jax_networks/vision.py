@@ -26,7 +26,7 @@ from ..jax_steps import (
 )
 from .layers import (
     bce_with_logits,
-    ctc,
+    ctc_loss,
     depth_to_space,
     distance,
     flat,
@@ -189,7 +189,7 @@ def text_reader():
         x = max_pool(nn.relu(mode.norm(p["n"], conv(p["c"][2], x, 1, 1))), (2, 1), (2, 1))
         x = x.transpose(2, 0, 1, 3).reshape(25, 16, 256)
         x = jnp.concatenate([lstm_layer(p["l"][0], x), lstm_layer(p["l"][1], x, reverse=True)], -1)
-        return (ctc(nn.log_softmax(linear(p["f"], x)), *y) / y[1]).mean()
+        return (ctc_loss(nn.log_softmax(linear(p["f"], x)), *y) / y[1]).mean()
 
     letters = 1 + i.classes(26, 16, 8), jnp.full(16, 8)
     return step_in_mode(p, loss, i.normal(16, 32, 100, 1), letters)
