@@ -431,7 +431,7 @@ def convlstm():
             return (hidden, cell), hidden
 
         zero = jnp.zeros((8, 32, 32, 16))
-        _, states = lax.scan(step, (zero, zero), gates)
+        _, states = lax.scan(step, (zero, zero), gates, unroll=True)  # in a loop XLA's convolutions take ten times as long
         return mse(conv(p["out"], states.reshape(64, 32, 32, 16)).reshape(y.shape), y)
 
     x = i.rand(8, 8, 32, 32, 1)  # time comes first
