@@ -111,12 +111,12 @@ def selective_scan():
         keep, fresh = jnp.exp(step * -jnp.exp(p["rates"])), step * into[:, :, None] * x[..., None]
 
         def following(state, given):
-            keep, fresh, out_of = given
+            keep, fresh = given
             state = keep * state + fresh
-            return state, (state * out_of[:, None]).sum(-1)
+            return state, state
 
-        _, seen = lax.scan(following, jnp.zeros((8, 64, 8)), [u.swapaxes(0, 1) for u in (keep, fresh, out_of)])
-        return linear(p["out"], seen.swapaxes(0, 1) * nn.silu(gate))
+        _, states = lax.scan(following, jnp.zeros((8, 64, 8)), (keep.swapaxes(0, 1), fresh.swapaxes(0, 1)))
+        return linear(p["out"], jnp.einsum("tbds,bts->btd", states, out_of) * nn.silu(gate))
 
     def loss(p, x, y):
         x = p["tokens"][x]
