@@ -6,6 +6,7 @@ Weights are drawn by JAX, so losses are of the same kind but not the same number
 from __future__ import annotations
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -58,10 +59,22 @@ def linear(p, x):
 _LAYOUTS = {1: ("NWC", "WIO", "NWC"), 2: ("NHWC", "HWIO", "NHWC"), 3: ("NDHWC", "DHWIO", "NDHWC")}
 
 
+def _depthwise(p, x, stride, edges, dilation):
+    """As a sum of products, several times as fast on a CPU as XLA's convolution with groups."""
+    n, k, reach = x.ndim - 2, p["w"].shape[0], dilation * (p["w"].shape[0] - 1)
+    x, total = jnp.pad(x, [(0, 0), *[edges] * n, (0, 0)]), p.get("b", 0.0)
+    for place in itertools.product(range(k), repeat=n):
+        seen = (slice(dilation * i, size - reach + dilation * i, stride) for i, size in zip(place, x.shape[1:-1], strict=True))
+        total = total + x[:, *seen] * p["w"][place]
+    return total
+
+
 def conv(p, x, stride=1, pad=0, dilation=1, groups=1):
     """`pad`: of both ends, or a pair."""
     n = x.ndim - 2
     edges = pad if isinstance(pad, tuple) else (pad, pad)
+    if 1 < groups == x.shape[-1] == p["w"].shape[-1]:
+        return _depthwise(p, x, stride, edges, dilation)
     y = lax.conv_general_dilated(x, p["w"], [stride] * n, [edges] * n, rhs_dilation=[dilation] * n,
                                  dimension_numbers=_LAYOUTS[n], feature_group_count=groups)  # fmt: skip
     return y + p["b"] if "b" in p else y
