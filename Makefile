@@ -1,7 +1,7 @@
 # make demo    train LeNet on handwritten digits and watch it
 # make test    everything that proves it right, against PyTorch
 # make bench   training-step times against PyTorch and JAX, as ratios
-# make bench-others  the same for about seventy other networks
+# make bench-others  the same for about a hundred other networks
 # make lint    style, layering, types
 # make fuzz    100,000 damaged checkpoints, read in every way (FUZZ='--cases N --seed S' for others)
 # make sanitize  kernel tests under the address and undefined-behaviour sanitizers

@@ -1,5 +1,5 @@
 """`make bench`: training steps in rushlight, PyTorch and JAX, alternating in fresh processes; prints ratios, writes JSON.
-`make bench-others` does the same with about seventy other networks (bench/networks).
+`make bench-others` does the same with about a hundred other networks (bench/networks).
 
 Absolute times depend on the machine and on the minute; the ratios of one run are what counts. Beside each step stands
 the fraction of the machine's floor it reaches: the time that its products and convolutions would take at the speed of a large

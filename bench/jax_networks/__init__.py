@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from .. import jax_steps
-from . import images, sequences, vectors
+from . import images, language, methods, sequences, signals, vectors, vision
 
 STEPS = {
     **jax_steps.STEPS,
-    **{build.__name__.replace("_", "-"): build for module in (images, sequences, vectors) for build in module.NETWORKS},
+    **{
+        build.__name__.replace("_", "-"): build
+        for module in (images, sequences, vectors, vision, language, signals, methods)
+        for build in module.NETWORKS
+    },
 }

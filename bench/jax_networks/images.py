@@ -27,15 +27,22 @@ from ..jax_steps import (
     running,
     training_step,
 )
-from .layers import Mode, bce_with_logits, gelu, group_norm, leaky_relu, linears, mse, no_statistics, step_in_mode
-
-
-def _uniform(i, *shape):
-    return jax.random.uniform(next(i.keys), shape)
-
-
-def _flat(x):
-    return x.reshape(x.shape[0], -1)
+from .layers import (
+    Mode,
+    bce_with_logits,
+    depth_to_space,
+    flat,
+    gelu,
+    group_norm,
+    leaky_relu,
+    linears,
+    mse,
+    no_statistics,
+    norm_of_conv,
+    normed_conv,
+    prelu,
+    step_in_mode,
+)
 
 
 def mnist_example():
@@ -44,7 +51,7 @@ def mnist_example():
 
     def loss(p, x, y, mode):
         x = max_pool(nn.relu(conv(p["c"][1], nn.relu(conv(p["c"][0], x)))), 2, 2)
-        x = nn.relu(linear(p["f"][0], _flat(mode.dropout(x, 0.25))))
+        x = nn.relu(linear(p["f"][0], flat(mode.dropout(x, 0.25))))
         return cross_entropy(linear(p["f"][1], mode.dropout(x, 0.5)), y)
 
     return step_in_mode(p, loss, i.normal(64, 28, 28, 1), i.classes(10, 64))
@@ -57,7 +64,7 @@ def lenet_sigmoid():
     def loss(p, x, y):
         x = avg_pool(nn.sigmoid(conv(p["c"][0], x, 1, 2)), 2, 2)
         x = avg_pool(nn.sigmoid(conv(p["c"][1], x)), 2, 2)
-        return cross_entropy(linears(p["f"], _flat(x), nn.sigmoid), y)
+        return cross_entropy(linears(p["f"], flat(x), nn.sigmoid), y)
 
     return training_step(p, loss, i.normal(256, 28, 28, 1), i.classes(10, 256), "sgd")
 
@@ -70,7 +77,7 @@ def cifar_cnn():
         x = max_pool(nn.relu(conv(p["c"][0], x, 1, 1)), 2, 2)
         x = max_pool(nn.relu(conv(p["c"][1], x, 1, 1)), 2, 2)
         x = nn.relu(conv(p["c"][2], x, 1, 1))
-        return cross_entropy(linears(p["f"], _flat(x)), y)
+        return cross_entropy(linears(p["f"], flat(x)), y)
 
     return training_step(p, loss, i.normal(32, 32, 32, 3), i.classes(10, 32))
 
@@ -89,29 +96,20 @@ def network_in_network():
     return training_step(p, loss, i.normal(32, 28, 28, 1), i.classes(10, 32), "sgd")
 
 
-def _normed_conv(i, a, b, k, groups=1):
-    """A convolution without bias and a norm."""
-    return {"c": i.conv(a, b, k, False, groups), "n": norm_params(b)}
-
-
-def _norm_of_conv(p, mode, x, stride=1, pad=0, groups=1):
-    return mode.norm(p["n"], conv(p["c"], x, stride, pad, groups=groups))
-
-
 def mobilenet_v2():
     i = Init()
     shapes = ((16, 16, 1), (16, 24, 2), (24, 24, 1), (24, 32, 2), (32, 32, 1), (32, 64, 2), (64, 64, 1))
 
     def block(a, b):
-        return [_normed_conv(i, a, 4 * a, 1), _normed_conv(i, 4 * a, 4 * a, 3, 4 * a), _normed_conv(i, 4 * a, b, 1)]
+        return [normed_conv(i, a, 4 * a, 1), normed_conv(i, 4 * a, 4 * a, 3, 4 * a), normed_conv(i, 4 * a, b, 1)]
 
-    p = {"stem": _normed_conv(i, 3, 16, 3), "blocks": [block(a, b) for a, b, _ in shapes], "f": i.linear(64, 10)}
+    p = {"stem": normed_conv(i, 3, 16, 3), "blocks": [block(a, b) for a, b, _ in shapes], "f": i.linear(64, 10)}
 
     def loss(p, x, y, mode):
-        x = nn.relu6(_norm_of_conv(p["stem"], mode, x, 2, 1))
+        x = nn.relu6(norm_of_conv(p["stem"], mode, x, 2, 1))
         for (expand, depthwise, project), (a, b, stride) in zip(p["blocks"], shapes, strict=True):
-            h = nn.relu6(_norm_of_conv(expand, mode, x))
-            h = _norm_of_conv(project, mode, nn.relu6(_norm_of_conv(depthwise, mode, h, stride, 1, 4 * a)))
+            h = nn.relu6(norm_of_conv(expand, mode, x))
+            h = norm_of_conv(project, mode, nn.relu6(norm_of_conv(depthwise, mode, h, stride, 1, 4 * a)))
             x = x + h if stride == 1 and a == b else h
         return cross_entropy(linear(p["f"], x.mean((1, 2))), y)
 
@@ -124,17 +122,17 @@ def resnet_bottleneck():
 
     def block(a, width, stride):
         b = 4 * width
-        p = {"1": _normed_conv(i, a, width, 1), "2": _normed_conv(i, width, width, 3), "3": _normed_conv(i, width, b, 1)}
-        return {**p, "down": _normed_conv(i, a, b, 1)} if stride > 1 or a != b else p
+        p = {"1": normed_conv(i, a, width, 1), "2": normed_conv(i, width, width, 3), "3": normed_conv(i, width, b, 1)}
+        return {**p, "down": normed_conv(i, a, b, 1)} if stride > 1 or a != b else p
 
-    p = {"stem": _normed_conv(i, 3, 32, 7), "blocks": [block(*shape) for shape in shapes], "f": i.linear(256, 10)}
+    p = {"stem": normed_conv(i, 3, 32, 7), "blocks": [block(*shape) for shape in shapes], "f": i.linear(256, 10)}
 
     def loss(p, x, y, mode):
-        x = max_pool(nn.relu(_norm_of_conv(p["stem"], mode, x, 2, 3)), 3, 2, 1)
+        x = max_pool(nn.relu(norm_of_conv(p["stem"], mode, x, 2, 3)), 3, 2, 1)
         for b, (_, _, stride) in zip(p["blocks"], shapes, strict=True):
-            h = nn.relu(_norm_of_conv(b["2"], mode, nn.relu(_norm_of_conv(b["1"], mode, x)), stride, 1))
-            h = _norm_of_conv(b["3"], mode, h)
-            x = nn.relu(h + (_norm_of_conv(b["down"], mode, x, stride) if "down" in b else x))
+            h = nn.relu(norm_of_conv(b["2"], mode, nn.relu(norm_of_conv(b["1"], mode, x)), stride, 1))
+            h = norm_of_conv(b["3"], mode, h)
+            x = nn.relu(h + (norm_of_conv(b["down"], mode, x, stride) if "down" in b else x))
         return cross_entropy(linear(p["f"], x.mean((1, 2))), y)
 
     return step_in_mode(p, loss, i.normal(16, 96, 96, 3), i.classes(10, 16), "sgd")
@@ -211,16 +209,16 @@ def shufflenet():
 
     def block(a, b, stride):
         b = b - a if stride > 1 else b
-        return [_normed_conv(i, a, a, 1, 3), _normed_conv(i, a, a, 3, a), _normed_conv(i, a, b, 1, 3)]
+        return [normed_conv(i, a, a, 1, 3), normed_conv(i, a, a, 3, a), normed_conv(i, a, b, 1, 3)]
 
-    p = {"stem": _normed_conv(i, 3, 24, 3), "blocks": [block(*shape) for shape in shapes], "f": i.linear(96, 10)}
+    p = {"stem": normed_conv(i, 3, 24, 3), "blocks": [block(*shape) for shape in shapes], "f": i.linear(96, 10)}
 
     def loss(p, x, y, mode):
-        x = nn.relu(_norm_of_conv(p["stem"], mode, x, 2, 1))
+        x = nn.relu(norm_of_conv(p["stem"], mode, x, 2, 1))
         for (expand, depthwise, project), (a, _, stride) in zip(p["blocks"], shapes, strict=True):
-            h = nn.relu(_norm_of_conv(expand, mode, x, groups=3))
+            h = nn.relu(norm_of_conv(expand, mode, x, groups=3))
             h = h.reshape(*h.shape[:3], 3, a // 3).swapaxes(3, 4).reshape(h.shape)
-            h = _norm_of_conv(project, mode, _norm_of_conv(depthwise, mode, h, stride, 1, a), groups=3)
+            h = norm_of_conv(project, mode, norm_of_conv(depthwise, mode, h, stride, 1, a), groups=3)
             x = nn.relu(jnp.concatenate([avg_pool(x, 3, 2, 1), h], -1) if stride > 1 else x + h)
         return cross_entropy(linear(p["f"], x.mean((1, 2))), y)
 
@@ -271,7 +269,7 @@ def conv3d():
     def loss(p, x, y):
         for c in p["c"]:
             x = max_pool(nn.relu(conv(c, x, 1, 1)), 2, 2)
-        return cross_entropy(linears(p["f"], _flat(x)), y)
+        return cross_entropy(linears(p["f"], flat(x)), y)
 
     return training_step(p, loss, i.normal(8, 16, 32, 32, 1), i.classes(10, 8), "sgd")
 
@@ -299,7 +297,7 @@ def unet():
         x = through("up1", joined("widen1", through("bottom", max_pool(b, 2, 2)), b))
         return bce_with_logits(conv(p["out"], through("up2", joined("widen2", x, a))), y).mean()
 
-    return step_in_mode(p, loss, i.normal(4, 64, 64, 1), _uniform(i, 4, 64, 64, 1))
+    return step_in_mode(p, loss, i.normal(4, 64, 64, 1), i.rand(4, 64, 64, 1))
 
 
 def super_resolution():
@@ -309,7 +307,7 @@ def super_resolution():
     def loss(p, x, y):
         return mse(conv(p[2], nn.relu(conv(p[1], nn.relu(conv(p[0], x, 1, 4)))), 1, 2), y)
 
-    return training_step(p, loss, _uniform(i, 16, 33, 33, 1), _uniform(i, 16, 33, 33, 1))
+    return training_step(p, loss, i.rand(16, 33, 33, 1), i.rand(16, 33, 33, 1))
 
 
 def sub_pixel():
@@ -319,10 +317,9 @@ def sub_pixel():
     def loss(p, x, y):
         x = nn.relu(conv(p[0], x, 1, 2))
         x = conv(p[3], nn.relu(conv(p[2], nn.relu(conv(p[1], x, 1, 1)), 1, 1)), 1, 1)
-        n, h, w, _ = x.shape
-        return mse(x.reshape(n, h, w, 3, 3).transpose(0, 1, 3, 2, 4).reshape(n, 3 * h, 3 * w, 1), y)
+        return mse(depth_to_space(x, 3), y)
 
-    return training_step(p, loss, _uniform(i, 8, 32, 32, 1), _uniform(i, 8, 96, 96, 1))
+    return training_step(p, loss, i.rand(8, 32, 32, 1), i.rand(8, 96, 96, 1))
 
 
 def style_transfer():
@@ -342,7 +339,7 @@ def style_transfer():
     def through(p, x, stride=1):
         x = padded(p["c"], x, stride)
         x = group_norm(p["n"], x, x.shape[-1])
-        return jnp.where(x > 0, x, p["a"] * x) if "a" in p else x
+        return prelu(p["a"], x) if "a" in p else x
 
     def loss(p, x, y):
         x = through(p["down"], through(p["first"], x), 2)
@@ -350,13 +347,13 @@ def style_transfer():
         x = through(p["up"], x.repeat(2, 1).repeat(2, 2))
         return mse(padded(p["out"], x), y)
 
-    return training_step(p, loss, _uniform(i, 4, 64, 64, 3), _uniform(i, 4, 64, 64, 3))
+    return training_step(p, loss, i.rand(4, 64, 64, 3), i.rand(4, 64, 64, 3))
 
 
 def _discriminator(i, channels):
     return {
         "first": i.conv(channels, 32, 4),
-        "normed": [_normed_conv(i, 32, 64, 4), _normed_conv(i, 64, 128, 4)],
+        "normed": [normed_conv(i, 32, 64, 4), normed_conv(i, 64, 128, 4)],
         "last": i.conv(128, 1, 4),
     }
 
@@ -364,8 +361,8 @@ def _discriminator(i, channels):
 def _discriminate(p, x, mode):
     x = leaky_relu(conv(p["first"], x, 2, 1))
     for layer in p["normed"]:
-        x = leaky_relu(_norm_of_conv(layer, mode, x, 2, 1))
-    return _flat(conv(p["last"], x))
+        x = leaky_relu(norm_of_conv(layer, mode, x, 2, 1))
+    return flat(conv(p["last"], x))
 
 
 def dcgan_discriminator():
@@ -374,15 +371,15 @@ def dcgan_discriminator():
     def loss(p, x, y, mode):
         return bce_with_logits(_discriminate(p, x, mode), y).mean()
 
-    return step_in_mode(_discriminator(i, 3), loss, i.normal(64, 32, 32, 3), _uniform(i, 64, 1))
+    return step_in_mode(_discriminator(i, 3), loss, i.normal(64, 32, 32, 3), i.rand(64, 1))
 
 
 def gan():
     i = Init()
-    widened = [_normed_conv(i, a, b, 4) for a, b in ((64, 128), (128, 64), (64, 32))]
+    widened = [normed_conv(i, a, b, 4) for a, b in ((64, 128), (128, 64), (64, 32))]
     g, d = {"normed": widened, "last": i.conv(32, 1, 4)}, _discriminator(i, 1)
     update = functools.partial(adam, rate=2e-4, beta=0.5)
-    images = 2 * _uniform(i, 64, 32, 32, 1) - 1
+    images = 2 * i.rand(64, 32, 32, 1) - 1
 
     def generate(g, x, mode):
         for n, layer in enumerate(g["normed"]):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax, nn
 
-from ..jax_steps import batch_norm, linear, running, training_step
+from ..jax_steps import batch_norm, conv, linear, norm_params, running, training_step
 
 
 class Mode:
@@ -39,7 +39,7 @@ def no_statistics(forward, *args):
     return jax.tree.map(lambda s: jnp.zeros(s.shape), jax.eval_shape(stats, *args))
 
 
-def step_in_mode(params, loss, x, y, rule="adam"):
+def step_in_mode(params, loss, x, y, rule="adam", **options):
     """training_step of a network with batch norms or dropout: `loss(params, x, y, mode)`."""
 
     def loss_and_state(p, state, x, y):
@@ -49,7 +49,16 @@ def step_in_mode(params, loss, x, y, rule="adam"):
         return value, (mode.key, running(old, mode.stats))
 
     state = jax.random.PRNGKey(1), no_statistics(loss, params, x, y)
-    return training_step(params, loss_and_state, x, y, rule, True, state)
+    return training_step(params, loss_and_state, x, y, rule, True, state, **options)
+
+
+def normed_conv(i, a, b, k, groups=1):
+    """A convolution without bias and a norm."""
+    return {"c": i.conv(a, b, k, False, groups), "n": norm_params(b)}
+
+
+def norm_of_conv(p, mode, x, stride=1, pad=0, groups=1):
+    return mode.norm(p["n"], conv(p["c"], x, stride, pad, groups=groups))
 
 
 def linears(layers, x, act=nn.relu):
@@ -63,14 +72,29 @@ def gelu(x):
     return nn.gelu(x, approximate=False)
 
 
+def flat(x):
+    return x.reshape(x.shape[0], -1)
+
+
 def leaky_relu(x):
     return nn.leaky_relu(x, 0.2)
 
 
+def prelu(slope, x):
+    return jnp.where(x > 0, x, slope * x)
+
+
+def depth_to_space(x, n):
+    """Channels become n x n pixels."""
+    b, h, w, c = x.shape
+    return x.reshape(b, h, w, n, n, c // n**2).transpose(0, 1, 3, 2, 4, 5).reshape(b, n * h, n * w, c // n**2)
+
+
 def group_norm(p, x, groups):
-    """Of images; with as many groups as channels it is instance norm."""
-    y = x.reshape(*x.shape[:3], groups, -1)
-    mean, var = y.mean((1, 2, 4), keepdims=True), y.var((1, 2, 4), keepdims=True)
+    """With as many groups as channels it is instance norm, with one and nothing between batch and channels layer norm."""
+    y = x.reshape(*x.shape[:-1], groups, -1)
+    axes = *range(1, x.ndim - 1), x.ndim
+    mean, var = y.mean(axes, keepdims=True), y.var(axes, keepdims=True)
     return ((y - mean) * lax.rsqrt(var + 1e-5)).reshape(x.shape) * p["g"] + p["b"]
 
 
@@ -78,6 +102,34 @@ def mse(out, y):
     return ((out - y) ** 2).mean()
 
 
+def smooth_l1(out, y):
+    error = jnp.abs(out - y)
+    return jnp.where(error < 1, 0.5 * error**2, error - 0.5).mean()
+
+
+def distance(a, b):
+    return jnp.sqrt(((a - b + 1e-6) ** 2).sum(-1))
+
+
 def bce_with_logits(out, y):
     """Of each element."""
     return jnp.maximum(out, 0) - out * y + jnp.log1p(jnp.exp(-jnp.abs(out)))
+
+
+def ctc_loss(log_p, y, lengths):
+    """Of each sequence: `log_p` is (steps, batch, classes), class 0 the blank, `y` padded beyond `lengths`."""
+    n, letters = y.shape
+    path = jnp.zeros((n, 2 * letters + 1), int).at[:, 1::2].set(y)
+    skips = (path[:, 2:] != 0) & (path[:, 2:] != path[:, :-2])
+    emitted = jnp.take_along_axis(log_p, jnp.broadcast_to(path, (len(log_p), *path.shape)), 2)
+    never = -1e30  # not infinity, whose gradient would be NaN
+
+    def step(total, emitted):
+        by_one = jnp.pad(total[:, :-1], [(0, 0), (1, 0)], constant_values=never)
+        by_two = jnp.pad(jnp.where(skips, total[:, :-2], never), [(0, 0), (2, 0)], constant_values=never)
+        return jnp.logaddexp(jnp.logaddexp(total, by_one), by_two) + emitted, None
+
+    first = jnp.where(jnp.arange(path.shape[1]) < 2, emitted[0], never)
+    total, _ = lax.scan(step, first, emitted[1:])
+    ends = jnp.take_along_axis(total, 2 * lengths[:, None] - jnp.arange(2), 1)
+    return -jnp.logaddexp(ends[:, 0], ends[:, 1])

@@ -29,11 +29,6 @@ from ..jax_steps import (
 from .layers import gelu, linears, mse, step_in_mode
 
 
-def _plain(i, n, m):
-    """A linear layer without bias: its weight."""
-    return i.uniform((n, m), n)
-
-
 def text_cnn():
     i = Init()
     p = {"e": i.normal(5000, 100), "c": [i.conv(100, 64, k, dims=1) for k in (3, 4, 5)], "f": i.linear(192, 2)}
@@ -152,7 +147,7 @@ def lstm_cells():
 def bigru_attention():
     i = Init()
     p = {"e": i.normal(1000, 64), "l": [recurrent(i, 3, 64, 64), recurrent(i, 3, 64, 64)], "key": i.linear(128, 64),
-         "score": _plain(i, 64, 1), "f": i.linear(128, 4)}  # fmt: skip
+         "score": i.matrix(64, 1), "f": i.linear(128, 4)}  # fmt: skip
 
     def loss(p, x, y):
         x = p["e"][x.T]
@@ -166,8 +161,8 @@ def bigru_attention():
 def seq2seq_attention():
     i = Init()
     p = {"source": i.normal(200, 32), "target": i.normal(200, 32), "encoder": [recurrent(i, 3, 32, 64), recurrent(i, 3, 64, 64)],
-         "decoder": [recurrent(i, 3, 96, 64), recurrent(i, 3, 64, 64)], "keys": _plain(i, 64, 64), "queries": _plain(i, 64, 64),
-         "score": _plain(i, 64, 1), "f": i.linear(64, 200)}  # fmt: skip
+         "decoder": [recurrent(i, 3, 96, 64), recurrent(i, 3, 64, 64)], "keys": i.matrix(64, 64), "queries": i.matrix(64, 64),
+         "score": i.matrix(64, 1), "f": i.linear(64, 200)}  # fmt: skip
 
     def loss(p, batch, y, mode):
         source, allowed, target = batch
@@ -259,7 +254,7 @@ def bert():
 def small_gpt():
     i = Init()
     p = {"tokens": i.normal(65, 96), "positions": i.normal(64, 96), "blocks": [attention_block(i, 96, 384) for _ in range(3)],
-         "n": norm_params(96), "f": _plain(i, 96, 65)}  # fmt: skip
+         "n": norm_params(96), "f": i.matrix(96, 65)}  # fmt: skip
 
     def loss(p, x, y, mode):
         drop = functools.partial(mode.dropout, rate=0.1)

@@ -19,7 +19,7 @@ from ..jax_steps import (
     repeated,
     training_step,
 )
-from .layers import bce_with_logits, linears, mse, step_in_mode
+from .layers import bce_with_logits, distance, linears, mse, smooth_l1, step_in_mode
 
 
 def linear_regression():
@@ -69,7 +69,7 @@ def mlp_autoencoder():
     i = Init()
     sizes = (784, 128, 32, 128, 784)
     p = [i.linear(n, m) for n, m in zip(sizes, sizes[1:], strict=False)]
-    x = jax.random.uniform(next(i.keys), (128, 784))
+    x = i.rand(128, 784)
     return training_step(p, lambda p, x, y: mse(nn.sigmoid(linears(p, x)), y), x, x)
 
 
@@ -85,7 +85,7 @@ def vae():
         divergence = -0.5 * (1 + log_variance - mean**2 - jnp.exp(log_variance)).sum()
         return bce_with_logits(linears(p["decoder"], z), y).sum() + divergence
 
-    x = jax.random.uniform(next(i.keys), (128, 784))
+    x = i.rand(128, 784)
     return step_in_mode(p, loss, x, x)
 
 
@@ -158,8 +158,7 @@ def dqn():
     def loss(policy, target, state, action, reward, following, final):
         value = jnp.take_along_axis(linears(policy, state), action, 1)[:, 0]
         expected = reward + 0.99 * jnp.where(final, 0.0, linears(target, following).max(1))
-        error = jnp.abs(value - expected)
-        return jnp.where(error < 1, 0.5 * error**2, error - 0.5).mean()
+        return smooth_l1(value, expected)
 
     def step(policy, opt, target, *batch):
         value, grads = jax.value_and_grad(loss)(policy, target, *batch)
@@ -167,7 +166,7 @@ def dqn():
         target = jax.tree.map(lambda slow, fast: slow + 0.005 * (fast - slow), target, policy)
         return value, policy, opt, target
 
-    uniform = [jax.random.uniform(next(i.keys), (128,)) for _ in range(2)]
+    uniform = [i.rand(128) for _ in range(2)]
     batch = i.normal(128, 4), i.classes(2, 128, 1), uniform[0], i.normal(128, 4), uniform[1] < 0.05
     return repeated(step, [policy, adam_state(policy), jax.tree.map(jnp.copy, policy)], *batch)
 
@@ -175,9 +174,6 @@ def dqn():
 def triplet():
     i = Init()
     p = [i.linear(784, 256), i.linear(256, 64)]
-
-    def distance(a, b):
-        return jnp.sqrt(((a - b + 1e-6) ** 2).sum(1))
 
     def loss(p, images, unused):
         anchor, positive, negative = (linears(p, x) for x in images)

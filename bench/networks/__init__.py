@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..workloads import Workload
-from . import images, language, methods, sequences, vectors, vision
+from . import images, language, methods, sequences, signals, vectors, vision
 
 NETWORKS = [
     Workload(build.__name__.replace("_", "-"), build, group="others", draws=build in module.DRAWS)
-    for module in (images, sequences, vectors, vision, language, methods)
+    for module in (images, sequences, vectors, vision, language, signals, methods)
     for build in module.NETWORKS
 ]

@@ -1,4 +1,4 @@
-"""Networks of language. Each is written once and runs on any library with PyTorch's API; there is none in JAX."""
+"""Networks of language. Each is written once and runs on any library with PyTorch's API."""
 
 from __future__ import annotations
 
@@ -203,5 +203,121 @@ def tagger(T, compiled=False):
     return descent(T, compiled, model, model, (T.randint(0, 1000, (16, 30)), T.randint(0, 9, (16, 30))), adam(T, model))
 
 
-NETWORKS = [llama, lora, relative_attention, selective_scan, tagger]
+def word_lm(T, compiled=False):
+    """Word model: LSTM 200 x 2 layers, input and output share weights, 35 words of 2000, batch 20, SGD at rate 1."""
+    T.manual_seed(0)
+    nn = T.nn
+
+    class WordModel(nn.Module):
+        def __init__(self, words=2000, d=200):
+            super().__init__()
+            self.words, self.rnn, self.head = nn.Embedding(words, d), nn.LSTM(d, d, 2), nn.Linear(d, words)
+            self.head.weight = self.words.weight
+            nn.init.uniform_(self.words.weight, -0.1, 0.1)
+            nn.init.zeros_(self.head.bias)
+
+        def forward(self, x):
+            return self.head(self.rnn(self.words(x))[0]).flatten(0, 1)
+
+    model = WordModel()
+    x, y = T.randint(0, 2000, (35, 20)), T.randint(0, 2000, (700,))
+    return training_step(T, compiled, model, x, y, T.optim.SGD(model.parameters(), 1.0), nn.CrossEntropyLoss())
+
+
+def retention(T, compiled=False):
+    """RetNet: two layers of decaying retention, width 128, 4 heads, group norm, gates, 64 tokens of 300, batch 8, AdamW."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Block(nn.Module):
+        def __init__(self, d=128, heads=4, length=64):
+            super().__init__()
+            self.heads, self.group_norm, self.norm1, self.norm2 = heads, nn.GroupNorm(heads, d), nn.LayerNorm(d), nn.LayerNorm(d)
+            self.q, self.k, self.v, self.gate, self.out = (nn.Linear(d, d, bias=False) for _ in range(5))
+            self.mlp = nn.Sequential(nn.Linear(d, 2 * d), nn.GELU(), nn.Linear(2 * d, d))
+            rates = 1 - T.exp(T.linspace(-3.4, -6.2, heads))[:, None, None]
+            age = (T.arange(length)[:, None] - T.arange(length)).float()
+            self.register_buffer("kept", T.where(age >= 0, rates ** age.clamp(min=0), T.zeros(())))
+
+        def forward(self, x):
+            b, t, d = x.shape
+            y = self.norm1(x)
+            q, k, v = (f(y).view(b, t, self.heads, -1).transpose(1, 2) for f in (self.q, self.k, self.v))
+            seen = ((q @ k.transpose(-1, -2)) / (d // self.heads) ** 0.5 * self.kept) @ v
+            seen = self.group_norm(seen.transpose(1, 2).reshape(b * t, d)).view(b, t, d)
+            x = x + self.out(F.silu(self.gate(y)) * seen)
+            return x + self.mlp(self.norm2(x))
+
+    model = nn.Sequential(nn.Embedding(300, 128), Block(), Block(), nn.LayerNorm(128), nn.Linear(128, 300), nn.Flatten(0, 1))
+    x, y = T.randint(0, 300, (8, 64)), T.randint(0, 300, (512,))
+    return training_step(T, compiled, model, x, y, T.optim.AdamW(model.parameters(), 3e-4), nn.CrossEntropyLoss())
+
+
+def hmm(T, compiled=False):
+    """Hidden Markov model of 20 states by the forward algorithm, 40 symbols of 50, batch 32, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class HMM(nn.Module):
+        def __init__(self, states=20, symbols=50):
+            super().__init__()
+            self.moves, self.symbols = nn.Parameter(T.randn(states, states)), nn.Parameter(T.randn(states, symbols))
+            self.first = nn.Parameter(T.randn(states))
+
+        def forward(self, x):
+            moves, symbols = F.log_softmax(self.moves, 1), F.log_softmax(self.symbols, 1)
+            total = F.log_softmax(self.first, 0) + symbols[:, x[:, 0]].t()
+            for t in range(1, x.shape[1]):
+                total = T.logsumexp(total.unsqueeze(2) + moves, 1) + symbols[:, x[:, t]].t()
+            return -T.logsumexp(total, 1).mean()
+
+    model = HMM()
+    return descent(T, compiled, model, model, (T.randint(0, 50, (32, 40)),), adam(T, model))
+
+
+def sasrec(T, compiled=False):
+    """SASRec: causal attention, width 64, 2 layers, over what users bought, 50 of 3000 items, some padded, batch 64, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Block(nn.Module):
+        def __init__(self, d):
+            super().__init__()
+            self.attention = nn.MultiheadAttention(d, 2, batch_first=True)
+            self.norm1, self.norm2 = nn.LayerNorm(d, eps=1e-8), nn.LayerNorm(d, eps=1e-8)
+            self.layers = nn.Sequential(nn.Conv1d(d, d, 1), nn.ReLU(), nn.Conv1d(d, d, 1))
+
+        def forward(self, x, mask):
+            q = self.norm1(x)
+            x = self.norm2(q + self.attention(q, x, x, attn_mask=mask, need_weights=False)[0])
+            return x + self.layers(x.transpose(1, 2)).transpose(1, 2)
+
+    class SASRec(nn.Module):
+        def __init__(self, items=3000, d=64, length=50):
+            super().__init__()
+            self.items, self.positions = nn.Embedding(items, d, padding_idx=0), nn.Embedding(length, d)
+            self.blocks, self.norm = nn.ModuleList(Block(d) for _ in range(2)), nn.LayerNorm(d)
+            self.register_buffer("mask", T.triu(T.ones(length, length, dtype=T.bool), 1))
+
+        def forward(self, x, bought, others):
+            there = (x != 0).unsqueeze(-1)
+            x = (self.items(x) * 8 + self.positions(T.arange(x.shape[1]))) * there
+            for block in self.blocks:
+                x = block(x, self.mask) * there
+            x = self.norm(x)
+            return (x * self.items(bought)).sum(-1), (x * self.items(others)).sum(-1)
+
+    model = SASRec()
+
+    def objective(x, bought, others):
+        of_bought, of_others = model(x, bought, others)
+        counted = (bought != 0).float()
+        return ((F.softplus(-of_bought) + F.softplus(of_others)) * counted).sum() / counted.sum()
+
+    x, bought, others = (T.randint(1, 3000, (64, 50)) for _ in range(3))
+    x[::2, :10] = 0
+    return descent(T, compiled, model, objective, (x, bought, others), adam(T, model))
+
+
+NETWORKS = [llama, lora, relative_attention, selective_scan, tagger, word_lm, retention, hmm, sasrec]
 DRAWS = [relative_attention]

@@ -1,9 +1,9 @@
-"""Steps that are more than a forward and a backward pass, and networks of science. Written once, for any library with PyTorch's API;
-there is none in JAX."""
+"""Steps that are more than a forward and a backward pass, networks of science, agents and densities. Written once, for any library
+with PyTorch's API."""
 
 from __future__ import annotations
 
-from ..workloads import adam, compiled_step, descent, training_step
+from ..workloads import adam, compiled_part, compiled_step, descent, sgd, training_step
 
 
 def physics_informed(T, compiled=False):
@@ -244,8 +244,247 @@ def quasi_newton(T, compiled=False):
     return lambda: optimizer.step(closure).detach()
 
 
+def maml(T, compiled=False):
+    """MAML: one step of descent in each of 4 tasks of 10 points, MLP 1-40-40-1, gradients through it, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+    model = nn.Sequential(nn.Linear(1, 40), nn.ReLU(), nn.Linear(40, 40), nn.ReLU(), nn.Linear(40, 1))
+    parameters, optimizer = list(model.parameters()), adam(T, model)
+
+    def loss_of(parameters, x, y):
+        w1, b1, w2, b2, w3, b3 = parameters
+        return F.mse_loss(F.linear(F.relu(F.linear(F.relu(F.linear(x, w1, b1)), w2, b2)), w3, b3), y)
+
+    def step(x, y, x_after, y_after):
+        optimizer.zero_grad()
+        total = 0.0
+        for i in range(4):
+            gradients = T.autograd.grad(loss_of(parameters, x[i], y[i]), parameters, create_graph=True)
+            adapted = [p - 0.01 * g for p, g in zip(parameters, gradients, strict=True)]
+            total = total + loss_of(adapted, x_after[i], y_after[i])
+        total.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        return total.detach()
+
+    step, batch = compiled_step(T, compiled, step), [T.randn(4, 10, 1) for _ in range(4)]
+    return lambda: step(*batch)
+
+
+def spiking(T, compiled=False):
+    """Spiking network 784-100-10, 20 steps in time, slopes in place of the spikes' own, batch 64, Adam."""
+    T.manual_seed(0)
+    nn = T.nn
+
+    class Spike(T.autograd.Function):
+        @staticmethod
+        def forward(ctx, u):
+            ctx.save_for_backward(u)
+            return (u > 0).float()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            (u,) = ctx.saved_tensors
+            return gradient / (1 + 10 * u.abs()) ** 2
+
+    class Spiking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(784, 100), nn.Linear(100, 10)
+
+        def forward(self, x):
+            x = self.first(x)
+            u, out, total = T.zeros(x.shape), T.zeros(x.shape[0], 10), 0
+            for _ in range(20):
+                u = 0.9 * u + x
+                spikes = Spike.apply(u - 1)
+                u = u - spikes.detach()
+                out = 0.9 * out + self.second(spikes)
+                total = total + out
+            return total / 20
+
+    model = Spiking()
+    return training_step(T, compiled, model, T.rand(64, 784), T.randint(0, 10, (64,)), adam(T, model), nn.CrossEntropyLoss())
+
+
+def dueling(T, compiled=False):
+    """Double DQN with values and advantages apart: three convolutions over 4 x 84 x 84, 6 actions, batch 32, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            convs = nn.Conv2d(4, 32, 8, 4), nn.Conv2d(32, 64, 4, 2), nn.Conv2d(64, 64, 3)
+            self.features = nn.Sequential(*(layer for conv in convs for layer in (conv, nn.ReLU())), nn.Flatten())
+            self.value = nn.Sequential(nn.Linear(3136, 256), nn.ReLU(), nn.Linear(256, 1))
+            self.advantage = nn.Sequential(nn.Linear(3136, 256), nn.ReLU(), nn.Linear(256, 6))
+
+        def forward(self, x):
+            x = self.features(x)
+            advantage = self.advantage(x)
+            return self.value(x) + advantage - advantage.mean(1, keepdim=True)
+
+    policy, target = Network(), Network()
+    target.load_state_dict(policy.state_dict())
+
+    def objective(state, action, reward, following, final):
+        with T.no_grad():
+            best = policy(following).argmax(1, keepdim=True)
+            expected = reward + 0.99 * (1 - final) * target(following).gather(1, best).squeeze(1)
+        return F.smooth_l1_loss(policy(state).gather(1, action).squeeze(1), expected)
+
+    states = T.rand(32, 4, 84, 84), T.rand(32, 4, 84, 84)
+    batch = states[0], T.randint(0, 6, (32, 1)), T.randn(32), states[1], (T.rand(32) > 0.9).float()
+    return descent(T, compiled, policy, objective, batch, adam(T, policy))
+
+
+def td3(T, compiled=False):
+    """TD3: both critics 23-256-256-1, targets that follow slowly, noise on the actor's actions, batch 256, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    def network(inputs, outputs):
+        return nn.Sequential(nn.Linear(inputs, 256), nn.ReLU(), nn.Linear(256, 256), nn.ReLU(), nn.Linear(256, outputs))
+
+    def networks():
+        return nn.ModuleDict({"first": network(23, 1), "second": network(23, 1), "actor": network(17, 6)})
+
+    model, target = networks(), networks()
+    target.load_state_dict(model.state_dict())
+    parameters = [*model["first"].parameters(), *model["second"].parameters()]
+    optimizer = T.optim.Adam(parameters, 3e-4)
+
+    def objective(state, action, reward, following, noise):
+        with T.no_grad():
+            acted = (T.tanh(target["actor"](following)) + noise.clamp(-0.5, 0.5)).clamp(-1, 1)
+            after = T.cat([following, acted], 1)
+            expected = reward + 0.99 * T.min(target["first"](after), target["second"](after))
+        before = T.cat([state, action], 1)
+        return F.mse_loss(model["first"](before), expected) + F.mse_loss(model["second"](before), expected)
+
+    objective = compiled_part(T, compiled, objective)
+
+    def step(*batch):
+        optimizer.zero_grad()
+        loss = objective(*batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        with T.no_grad():
+            for slow, fast in zip(target.parameters(), model.parameters(), strict=True):
+                slow.mul_(0.995).add_(fast, alpha=0.005)
+        return loss.detach()
+
+    batch = T.randn(256, 17), T.randn(256, 6), T.randn(256, 1), T.randn(256, 17), T.randn(256, 6) * 0.2
+    step = compiled_step(T, compiled, step)
+    return lambda: step(*batch)
+
+
+def two_tower(T, compiled=False):
+    """Two towers: MLPs 64-128-64 over 20000 users and 5000 items, the batch's others as negatives, batch 512, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Tower(nn.Module):
+        def __init__(self, n, d=64):
+            super().__init__()
+            self.embedding, self.layers = nn.Embedding(n, d), nn.Sequential(nn.Linear(d, 128), nn.ReLU(), nn.Linear(128, d))
+
+        def forward(self, x):
+            return F.normalize(self.layers(self.embedding(x)), dim=-1)
+
+    model = nn.ModuleDict({"user": Tower(20000), "item": Tower(5000)})
+
+    def objective(users, items):
+        return F.cross_entropy(model["user"](users) @ model["item"](items).t() / 0.1, T.arange(512))
+
+    return descent(T, compiled, model, objective, (T.randint(0, 20000, (512,)), T.randint(0, 5000, (512,))), adam(T, model))
+
+
+def set_transformer(T, compiled=False):
+    """Set transformer: 100 points to 16 learnt queries, back, and to 4 more, width 64, 4 heads, batch 32, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Block(nn.Module):
+        def __init__(self, d):
+            super().__init__()
+            self.attention, self.layer = nn.MultiheadAttention(d, 4, batch_first=True), nn.Linear(d, d)
+            self.norm1, self.norm2 = nn.LayerNorm(d), nn.LayerNorm(d)
+
+        def forward(self, q, x):
+            x = self.norm1(q + self.attention(q, x, x)[0])
+            return self.norm2(x + F.relu(self.layer(x)))
+
+    class SetTransformer(nn.Module):
+        def __init__(self, d=64):
+            super().__init__()
+            self.points, self.head = nn.Linear(2, d), nn.Linear(d, 5)
+            self.induced, self.seeds = nn.Parameter(T.randn(1, 16, d) * 0.1), nn.Parameter(T.randn(1, 4, d) * 0.1)
+            self.gather, self.spread, self.pool = Block(d), Block(d), Block(d)
+
+        def forward(self, x):
+            x, n = self.points(x), x.shape[0]
+            x = self.spread(x, self.gather(self.induced.expand(n, -1, -1), x))
+            return self.head(self.pool(self.seeds.expand(n, -1, -1), x))
+
+    model = SetTransformer()
+    return training_step(T, compiled, model, T.randn(32, 100, 2), T.randn(32, 4, 5), adam(T, model), nn.MSELoss())
+
+
+def mixture_density(T, compiled=False):
+    """Mixture density network: MLP 4-64-64 with tanh, 8 normal distributions of 2 numbers, batch 512, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Mixture(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Linear(4, 64), nn.Tanh(), nn.Linear(64, 64), nn.Tanh())
+            self.weights, self.means, self.log_deviations = nn.Linear(64, 8), nn.Linear(64, 16), nn.Linear(64, 16)
+
+        def forward(self, x):
+            x = self.layers(x)
+            return F.log_softmax(self.weights(x), -1), self.means(x).view(-1, 8, 2), self.log_deviations(x).view(-1, 8, 2)
+
+    def loss(out, y):
+        log_weights, means, log_deviations = out
+        each = -0.5 * ((y[:, None] - means) / T.exp(log_deviations)) ** 2 - log_deviations - 0.9189385
+        return -T.logsumexp(log_weights + each.sum(-1), -1).mean()
+
+    model = Mixture()
+    return training_step(T, compiled, model, T.randn(512, 4), T.randn(512, 2), adam(T, model), loss)
+
+
+def rbm(T, compiled=False):
+    """Restricted Boltzmann machine 784-128: contrastive divergence of one step, batch 64, SGD with momentum."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Machine(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(T.randn(128, 784) * 1e-2)
+            self.visible, self.hidden = nn.Parameter(T.zeros(784)), nn.Parameter(T.zeros(128))
+
+        def forward(self, x):
+            hidden = T.bernoulli(T.sigmoid(F.linear(x, self.weight, self.hidden)))
+            return T.bernoulli(T.sigmoid(F.linear(hidden, self.weight.t(), self.visible)))
+
+        def energy(self, x):
+            return (-x.mv(self.visible) - F.linear(x, self.weight, self.hidden).exp().add(1).log().sum(1)).mean()
+
+    model = Machine()
+
+    def objective(x):
+        return model.energy(x) - model.energy(model(x).detach())
+
+    return descent(T, compiled, model, objective, ((T.rand(64, 784) > 0.7).float(),), sgd(T, model))
+
+
 NETWORKS = [
     physics_informed, wasserstein_gan, policy_gradient, neural_ode, radiance_field, point_cloud, wavenet, temporal_convolution,
-    optimal_transport, quasi_newton,
+    optimal_transport, quasi_newton, maml, spiking, dueling, td3, two_tower, set_transformer, mixture_density, rbm,
 ]  # fmt: skip
-DRAWS = []
+DRAWS = [rbm]

@@ -1,4 +1,4 @@
-"""More networks of images. Each is written once and runs on any library with PyTorch's API; there is none in JAX."""
+"""More networks of images. Each is written once and runs on any library with PyTorch's API."""
 
 from __future__ import annotations
 
@@ -258,5 +258,333 @@ def capsules(T, compiled=False):
     return descent(T, compiled, model, objective, (T.rand(16, 1, 28, 28), y), adam(T, model))
 
 
-NETWORKS = [efficientnet, resnext, diffusion, vq_vae, spatial_transformer, text_reader, pixel_cnn, capsules]
+def swin(T, compiled=False):
+    """Swin: windows of 4 x 4, shifted in every second of four blocks, width 48 and 96, on 3 x 32 x 32, batch 8, AdamW."""
+    T.manual_seed(0)
+    nn = T.nn
+
+    def windows(x, w):
+        b, height, width, c = x.shape
+        return x.view(b, height // w, w, width // w, w, c).permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, w * w, c)
+
+    def whole(x, w, size):
+        n = size // w
+        return x.view(-1, n, n, w, w, x.shape[-1]).permute(0, 1, 3, 2, 4, 5).contiguous().view(-1, size, size, x.shape[-1])
+
+    class Attention(nn.Module):
+        def __init__(self, d, heads, w):
+            super().__init__()
+            self.heads, self.scale, self.biases = heads, (d // heads) ** -0.5, nn.Parameter(T.zeros((2 * w - 1) ** 2, heads))
+            self.qkv, self.out = nn.Linear(d, 3 * d), nn.Linear(d, d)
+            nn.init.trunc_normal_(self.biases, std=0.02)
+            places = T.stack(T.meshgrid(T.arange(w), T.arange(w), indexing="ij")).flatten(1)
+            down, right = (places[:, :, None] - places[:, None] + w - 1).unbind(0)
+            self.register_buffer("distance", down * (2 * w - 1) + right)
+
+        def forward(self, x, mask):
+            b, t, d = x.shape
+            q, k, v = self.qkv(x).reshape(b, t, 3, self.heads, d // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
+            scores = (q * self.scale) @ k.transpose(-2, -1)
+            scores = scores + self.biases[self.distance.view(-1)].view(t, t, -1).permute(2, 0, 1).contiguous().unsqueeze(0)
+            if mask is not None:
+                n = mask.shape[0]
+                scores = (scores.view(b // n, n, self.heads, t, t) + mask.unsqueeze(1).unsqueeze(0)).view(-1, self.heads, t, t)
+            return self.out((scores.softmax(-1) @ v).transpose(1, 2).reshape(b, t, d))
+
+    class Block(nn.Module):
+        def __init__(self, d, heads, size, shift, w=4):
+            super().__init__()
+            self.size, self.w, self.shift = size, w, shift
+            self.norm1, self.attention, self.norm2 = nn.LayerNorm(d), Attention(d, heads, w), nn.LayerNorm(d)
+            self.mlp = nn.Sequential(nn.Linear(d, 4 * d), nn.GELU(), nn.Linear(4 * d, d))
+            self.register_buffer("mask", self.between_regions() if shift else None)
+
+        def between_regions(self):
+            """What the roll has brought together from opposite edges does not attend to each other."""
+            edges = slice(0, -self.w), slice(-self.w, -self.shift), slice(-self.shift, None)
+            regions = T.zeros(1, self.size, self.size, 1)
+            for i, rows in enumerate(edges):
+                for j, columns in enumerate(edges):
+                    regions[:, rows, columns] = 3 * i + j
+            regions = windows(regions, self.w).squeeze(-1)
+            apart = regions.unsqueeze(1) != regions.unsqueeze(2)
+            return T.zeros(apart.shape).masked_fill(apart, -100.0)
+
+        def forward(self, x):
+            b, t, d = x.shape
+            y = self.norm1(x).view(b, self.size, self.size, d)
+            if self.shift:
+                y = T.roll(y, (-self.shift, -self.shift), (1, 2))
+            y = whole(self.attention(windows(y, self.w), self.mask), self.w, self.size)
+            if self.shift:
+                y = T.roll(y, (self.shift, self.shift), (1, 2))
+            x = x + y.view(b, t, d)
+            return x + self.mlp(self.norm2(x))
+
+    class Merge(nn.Module):
+        def __init__(self, d, size):
+            super().__init__()
+            self.size, self.norm, self.reduce = size, nn.LayerNorm(4 * d), nn.Linear(4 * d, 2 * d, bias=False)
+
+        def forward(self, x):
+            b, _, d = x.shape
+            x = x.view(b, self.size, self.size, d)
+            x = T.cat([x[:, i::2, j::2] for j in (0, 1) for i in (0, 1)], -1).view(b, -1, 4 * d)
+            return self.reduce(self.norm(x))
+
+    class Swin(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.patches = nn.Conv2d(3, 48, 2, 2)
+            blocks = Block(48, 3, 16, 0), Block(48, 3, 16, 2), Merge(48, 16), Block(96, 6, 8, 0), Block(96, 6, 8, 2)
+            self.blocks, self.norm, self.head = nn.Sequential(*blocks), nn.LayerNorm(96), nn.Linear(96, 10)
+
+        def forward(self, x):
+            return self.head(self.norm(self.blocks(self.patches(x).flatten(2).transpose(1, 2))).mean(1))
+
+    model = Swin()
+    x, y = T.randn(8, 3, 32, 32), T.randint(0, 10, (8,))
+    optimizer = T.optim.AdamW(model.parameters())
+    return training_step(T, compiled, model, x, y, optimizer, nn.CrossEntropyLoss(label_smoothing=0.1))
+
+
+def mobilenet_v3(T, compiled=False):
+    """MobileNet V3: hardswish, squeeze and excitation, windows of 5, 16 to 48 channels, on 3 x 64 x 64, batch 16, SGD with momentum."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    class Excitation(nn.Module):
+        def __init__(self, c):
+            super().__init__()
+            self.squeeze, self.expand = nn.Conv2d(c, c // 4, 1), nn.Conv2d(c // 4, c, 1)
+
+        def forward(self, x):
+            return x * F.hardsigmoid(self.expand(F.relu(self.squeeze(F.adaptive_avg_pool2d(x, 1)))))
+
+    class Residual(nn.Module):
+        def __init__(self, a, m, b, kernel, stride, excited, act):
+            super().__init__()
+            self.layers = nn.Sequential(
+                nn.Conv2d(a, m, 1, bias=False), nn.BatchNorm2d(m), act(),
+                nn.Conv2d(m, m, kernel, stride, kernel // 2, groups=m, bias=False), nn.BatchNorm2d(m),
+                Excitation(m) if excited else nn.Identity(), act(), nn.Conv2d(m, b, 1, bias=False), nn.BatchNorm2d(b),
+            )  # fmt: skip
+            self.add = a == b and stride == 1
+
+        def forward(self, x):
+            return x + self.layers(x) if self.add else self.layers(x)
+
+    blocks = (
+        (16, 16, 16, 3, 2, True, nn.ReLU), (16, 72, 24, 3, 2, False, nn.ReLU), (24, 88, 24, 3, 1, False, nn.ReLU),
+        (24, 96, 40, 5, 2, True, nn.Hardswish), (40, 240, 40, 5, 1, True, nn.Hardswish), (40, 120, 48, 5, 1, True, nn.Hardswish),
+    )  # fmt: skip
+    model = nn.Sequential(
+        nn.Conv2d(3, 16, 3, 2, 1, bias=False), nn.BatchNorm2d(16), nn.Hardswish(), *(Residual(*b) for b in blocks),
+        nn.Conv2d(48, 288, 1), nn.Hardswish(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(288, 10),
+    )  # fmt: skip
+    x, y = T.randn(16, 3, 64, 64), T.randint(0, 10, (16,))
+    return training_step(T, compiled, model, x, y, sgd(T, model), nn.CrossEntropyLoss())
+
+
+def srgan(T, compiled=False):
+    """SRGAN's generator: six residual blocks of 32 channels, PReLU, two sub-pixel layers, from 3 x 24 x 24, batch 4, Adam."""
+    T.manual_seed(0)
+    nn = T.nn
+
+    class Residual(nn.Module):
+        def __init__(self, *layers):
+            super().__init__()
+            self.layers = nn.Sequential(*layers)
+
+        def forward(self, x):
+            return x + self.layers(x)
+
+    def normed(c):
+        return nn.Conv2d(c, c, 3, 1, 1), nn.BatchNorm2d(c)
+
+    def widened(c):
+        return nn.Conv2d(c, 4 * c, 3, 1, 1), nn.PixelShuffle(2), nn.PReLU()
+
+    blocks = (Residual(*normed(32), nn.PReLU(), *normed(32)) for _ in range(6))
+    model = nn.Sequential(
+        nn.Conv2d(3, 32, 9, 1, 4),
+        nn.PReLU(),
+        Residual(*blocks, *normed(32)),
+        *widened(32),
+        *widened(32),
+        nn.Conv2d(32, 3, 9, 1, 4),
+        nn.Tanh(),
+    )
+    x, y = T.rand(4, 3, 24, 24), T.rand(4, 3, 96, 96)
+    return training_step(T, compiled, model, x, y, adam(T, model), nn.L1Loss())
+
+
+def pix2pix(T, compiled=False):
+    """pix2pix's generator: four convolutions down and four up, 32 to 256 channels, skips, on 3 x 64 x 64, batch 4, Adam."""
+    T.manual_seed(0)
+    nn = T.nn
+
+    class Generator(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down = nn.ModuleList([
+                nn.Conv2d(3, 32, 4, 2, 1, bias=False),
+                nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(32, 64, 4, 2, 1, bias=False), nn.BatchNorm2d(64)),
+                nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(64, 128, 4, 2, 1, bias=False), nn.BatchNorm2d(128)),
+                nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(128, 256, 4, 2, 1, bias=False)),
+            ])  # fmt: skip
+            shapes = (256, 128), (256, 64), (128, 32)
+            self.up = nn.ModuleList(nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(a, b, 4, 2, 1), nn.BatchNorm2d(b)) for a, b in shapes)
+            self.last = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(64, 3, 4, 2, 1), nn.Tanh())
+
+        def forward(self, x):
+            skipped = []
+            for layer in self.down:
+                x = layer(x)
+                skipped.append(x)
+            x = skipped.pop()
+            for layer in self.up:
+                x = T.cat([layer(x), skipped.pop()], 1)
+            return self.last(x)
+
+    model = Generator()
+    optimizer = T.optim.Adam(model.parameters(), 2e-4, (0.5, 0.999))
+    return training_step(T, compiled, model, T.randn(4, 3, 64, 64), T.randn(4, 3, 64, 64), optimizer, nn.L1Loss())
+
+
+def dice_unet(T, compiled=False):
+    """U-Net, 16 to 64 channels, widened bilinearly, cross entropy and the dice coefficient, on 1 x 64 x 64, batch 4, RMSprop."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    def double(a, b):
+        return nn.Sequential(
+            nn.Conv2d(a, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True),
+            nn.Conv2d(b, b, 3, padding=1, bias=False), nn.BatchNorm2d(b), nn.ReLU(inplace=True),
+        )  # fmt: skip
+
+    class UNet(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.down = nn.ModuleList(double(a, b) for a, b in ((1, 16), (16, 32), (32, 64), (64, 64)))
+            self.up = nn.ModuleList(double(a, b) for a, b in ((128, 32), (64, 16), (32, 16)))
+            self.out = nn.Conv2d(16, 1, 1)
+
+        def forward(self, x):
+            skipped = []
+            for i, layer in enumerate(self.down):
+                x = layer(F.max_pool2d(x, 2) if i else x)
+                skipped.append(x)
+            x = skipped.pop()
+            for layer in self.up:
+                x = layer(T.cat([skipped.pop(), F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=True)], 1))
+            return self.out(x)
+
+    def loss(out, y):
+        p = T.sigmoid(out)
+        dice = (2 * (p * y).sum((1, 2, 3)) + 1) / (p.sum((1, 2, 3)) + y.sum((1, 2, 3)) + 1)
+        return F.binary_cross_entropy_with_logits(out, y) + 1 - dice.mean()
+
+    model = UNet()
+    optimizer = T.optim.RMSprop(model.parameters(), 1e-4, weight_decay=1e-8, momentum=0.9)
+    return training_step(T, compiled, model, T.randn(4, 1, 64, 64), (T.rand(4, 1, 64, 64) > 0.7).float(), optimizer, loss)
+
+
+def detector(T, compiled=False):
+    """A one-stage detector: a grid of 8 x 8 with two boxes each, three classes, overlaps, on 3 x 64 x 64, batch 8, SGD with momentum."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    def block(a, b):
+        return nn.Conv2d(a, b, 3, 1, 1, bias=False), nn.BatchNorm2d(b), nn.LeakyReLU(0.1)
+
+    model = nn.Sequential(
+        *block(3, 16), nn.MaxPool2d(2), *block(16, 32), nn.MaxPool2d(2), *block(32, 64), nn.MaxPool2d(2), *block(64, 128),
+        nn.Conv2d(128, 16, 1),
+    )  # fmt: skip
+    anchors = T.tensor([[1.0, 1.5], [2.0, 1.0]])[None, :, None, None]
+    grid = T.stack(T.meshgrid(T.arange(8.0), T.arange(8.0), indexing="xy"), -1)
+
+    def area(size):
+        return size[..., 0].clamp(min=0) * size[..., 1].clamp(min=0)
+
+    def loss(out, target):
+        out = out.view(8, 2, 8, 8, 8).permute(0, 1, 3, 4, 2)
+        middle, size = (T.sigmoid(out[..., :2]) + grid) / 8, T.exp(out[..., 2:4]) * anchors / 8
+        low, high = middle - size / 2, middle + size / 2
+        there, count = target[..., 4] > 0.9, (target[..., 4] > 0.9).sum().clamp(min=1)
+        shared = area(T.min(high, target[..., 2:4]) - T.max(low, target[..., :2]))
+        overlap = shared / (area(high - low) + area(target[..., 2:4] - target[..., :2]) - shared + 1e-7)
+        boxes = T.where(there, 1 - overlap, T.zeros_like(overlap)).sum() / count
+        objects = F.binary_cross_entropy_with_logits(out[..., 4], there.float(), reduction="none")
+        classes = (target[..., 5] * 3).long().clamp(max=2)
+        classes = F.cross_entropy(out[..., 5:].reshape(-1, 3), classes.reshape(-1), reduction="none") * there.reshape(-1)
+        return 5 * boxes + T.where(there, objects, 0.5 * objects).mean() + classes.sum() / count
+
+    return training_step(T, compiled, model, T.randn(8, 3, 64, 64), T.rand(8, 2, 8, 8, 6), sgd(T, model), loss)
+
+
+def convlstm(T, compiled=False):
+    """Convolutional LSTM of 16 channels predicts the next of 8 frames of 1 x 32 x 32, batch 8, Adam."""
+    T.manual_seed(0)
+    nn = T.nn
+
+    class ConvLSTM(nn.Module):
+        def __init__(self, c=16):
+            super().__init__()
+            self.c, self.gates, self.out = c, nn.Conv2d(1 + c, 4 * c, 3, padding=1), nn.Conv2d(c, 1, 1)
+
+        def forward(self, x):
+            hidden = cell = T.zeros(x.shape[0], self.c, 32, 32)
+            frames = []
+            for t in range(x.shape[1]):
+                i, f, o, g = T.split(self.gates(T.cat([x[:, t], hidden], 1)), self.c, 1)
+                cell = T.sigmoid(f) * cell + T.sigmoid(i) * T.tanh(g)
+                hidden = T.sigmoid(o) * T.tanh(cell)
+                frames.append(self.out(hidden))
+            return T.stack(frames, 1)
+
+    model, x = ConvLSTM(), T.rand(8, 8, 1, 32, 32)
+    return training_step(T, compiled, model, x, x.roll(-1, 1), adam(T, model), nn.MSELoss())
+
+
+def protonet(T, compiled=False):
+    """Prototypical network: four convolutions of 32 channels, distances of 25 queries to 5 means, on 50 x 1 x 28 x 28, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+
+    def block(a, b):
+        return nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(), nn.MaxPool2d(2)
+
+    model = nn.Sequential(*block(1, 32), *block(32, 32), *block(32, 32), *block(32, 32), nn.Flatten())
+
+    def objective(x, y):
+        z = model(x)
+        prototypes = z[:25].view(5, 5, -1).mean(1)
+        return F.cross_entropy(-(T.cdist(z[25:], prototypes) ** 2), y)
+
+    return descent(T, compiled, model, objective, (T.randn(50, 1, 28, 28), T.arange(5).repeat_interleave(5)), adam(T, model))
+
+
+def siamese(T, compiled=False):
+    """Siamese CNN with PReLU, 2 numbers an image, contrastive loss of 32 pairs of 1 x 28 x 28, Adam."""
+    T.manual_seed(0)
+    nn, F = T.nn, T.nn.functional
+    model = nn.Sequential(
+        nn.Conv2d(1, 32, 5), nn.PReLU(), nn.MaxPool2d(2, 2), nn.Conv2d(32, 64, 5), nn.PReLU(), nn.MaxPool2d(2, 2), nn.Flatten(),
+        nn.Linear(1024, 256), nn.PReLU(), nn.Linear(256, 256), nn.PReLU(), nn.Linear(256, 2),
+    )  # fmt: skip
+
+    def objective(a, b, same):
+        distance = F.pairwise_distance(model(a), model(b))
+        return (same * distance**2 + (1 - same) * F.relu(1 - distance) ** 2).mean() / 2
+
+    batch = T.randn(32, 1, 28, 28), T.randn(32, 1, 28, 28), T.randint(0, 2, (32,)).float()
+    return descent(T, compiled, model, objective, batch, adam(T, model))
+
+
+NETWORKS = [
+    efficientnet, resnext, diffusion, vq_vae, spatial_transformer, text_reader, pixel_cnn, capsules, swin, mobilenet_v3, srgan, pix2pix,
+    dice_unet, detector, convlstm, protonet, siamese,
+]  # fmt: skip
 DRAWS = []
