@@ -10,24 +10,6 @@
 namespace rl {
 namespace {
 
-// psi(x): the recurrence up to 10, then the asymptotic series (Cephes, psi.c); reflection below 0.
-double digamma_of(double x) {
-  if (x == 0) return std::copysign(std::numeric_limits<double>::infinity(), -x);
-  double result = 0;
-  if (x < 0) {
-    if (x == std::floor(x)) return std::numeric_limits<double>::quiet_NaN();
-    result = -M_PI / std::tan(M_PI * (x - std::floor(x)));
-    x = 1 - x;
-  }
-  while (x < 10) {
-    result -= 1 / x;
-    x += 1;
-  }
-  const double z = 1 / (x * x);
-  const double series = z * (1.0 / 12 - z * (1.0 / 120 - z * (1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z / 12))))));
-  return result + std::log(x) - 0.5 / x - series;
-}
-
 // Hurwitz's zeta function, by Euler and Maclaurin's formula (Cephes, zeta.c).
 double zeta_of(double x, double q) {
   static const double a[] = {12.0, -720.0, 30240.0, -1209600.0, 47900160.0, -1.8924375803183791606e9, 7.47242496e10,
@@ -65,6 +47,72 @@ double zeta_of(double x, double q) {
   }
   return s;
 }
+
+// x^a e^-x / gamma(a + 1), without the cancellation of its logarithm where a is large.
+double gamma_density(double a, double x) {
+  if (a < 20) return std::exp(a * std::log(x) - x - std::lgamma(a + 1));
+  const double mu = (x - a) / a, r = 1 / a;
+  const double rest = r * (1.0 / 12 - r * r * (1.0 / 360 - r * r * (1.0 / 1260 - r * r / 1680)));
+  return std::exp(-a * (mu - std::log1p(mu)) - rest) / std::sqrt(2 * M_PI * a);
+}
+
+// The part above a small x, of small a, where it is not 1 less the part below to many digits.
+double upper_gamma_near_zero(double a, double x) {
+  double factor = 1, sum = 0;
+  for (int n = 1; n < 200; ++n) {
+    factor *= -x / n;
+    const double term = factor / (a + n);
+    sum += term;
+    if (std::fabs(term) < 1e-17 * std::fabs(sum)) break;
+  }
+  const double log_x = std::log(x), log_gamma = a < 1e-9 ? -0.57721566490153286 * a : std::lgamma(a + 1);
+  return -std::expm1(a * log_x - log_gamma) - std::exp(a * log_x - log_gamma) * a * sum;
+}
+
+// The regularised incomplete gamma function from 0 to x, or from x up: the power series where x is small, else the continued
+// fraction (Lentz's method). Both need some multiple of sqrt(a) terms near x = a.
+double incomplete_gamma(double a, double x, bool upper) {
+  if (!(a >= 0 && x >= 0)) return std::numeric_limits<double>::quiet_NaN();
+  if (a == 0) return x > 0 ? !upper : std::numeric_limits<double>::quiet_NaN();
+  if (x == 0) return upper;
+  if (std::isinf(a)) return std::isinf(x) ? std::numeric_limits<double>::quiet_NaN() : upper;
+  if (std::isinf(x)) return !upper;
+  if (upper && x <= 1.1 && a < (x <= 0.5 ? -0.4 / std::log(x) : 1.1 * x)) return upper_gamma_near_zero(a, x);
+  const double density = gamma_density(a, x);
+  constexpr int kMost = 1000000;
+  if (x < a + 1) {
+    double term = 1, sum = 1;
+    for (int k = 1; k < kMost && term > 1e-17 * sum; ++k) {
+      term *= x / (a + k);
+      sum += term;
+    }
+    return upper ? 1 - density * sum : density * sum;
+  }
+  double b = x + 1 - a, c = 1e300, d = 1 / b, h = d;
+  for (int k = 1; k < kMost; ++k) {
+    const double up = -k * (k - a);
+    b += 2;
+    d = up * d + b;
+    c = b + up / c;
+    d = 1 / (std::fabs(d) < 1e-300 ? 1e-300 : d);
+    c = std::fabs(c) < 1e-300 ? 1e-300 : c;
+    h *= d * c;
+    if (std::fabs(d * c - 1) < 1e-16) break;
+  }
+  return upper ? density * a * h : 1 - density * a * h;
+}
+
+struct Igamma {
+  template <class T>
+  static T op(T a, T x) { return static_cast<T>(incomplete_gamma(static_cast<double>(a), static_cast<double>(x), false)); }
+};
+RL_BINARY(igamma, to_float, Igamma, RL_FLOAT)
+
+struct Igammac {
+  template <class T>
+  static T op(T a, T x) { return static_cast<T>(incomplete_gamma(static_cast<double>(a), static_cast<double>(x), true)); }
+};
+RL_BINARY(igammac, to_float, Igammac, RL_FLOAT)
 
 // Where the forms of special.h are right: the C library's and the ones above take the others.
 struct Positive {

@@ -8,14 +8,14 @@ from .. import _dtypes, return_types
 from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
-from ._declare import method, tensor_method, unary
+from ._declare import method, tensor_method, unary, underivable
 from .creation import tensor
 from .pointwise import _binary, _where, isnan, lgamma, log, pow, sign
 
 __all__ = [
     "digamma", "polygamma", "i0", "sinc", "logit", "sgn", "xlogy", "heaviside", "nextafter", "ldexp", "frexp", "float_power",
     "gcd", "lcm", "deg2rad", "rad2deg", "signbit", "angle", "mvlgamma", "isposinf", "isneginf",
-    "isreal",
+    "isreal", "igamma", "igammac",
 ]  # fmt: skip
 
 
@@ -152,6 +152,12 @@ def xlogy(input, other, *, out=None) -> Tensor:
     return _xlogy(input, other, out=out)
 
 
+# Neither can be derived by the first argument, as in PyTorch.
+_density = lambda a, x: ((a - 1) * log(x) - x - lgamma(a)).exp()  # noqa: E731
+igamma = _binary("igamma", "The regularised lower incomplete gamma function: of gamma numbers of shape `input`, the part below "
+                 "`other`.", a=underivable("igamma: input"), b=lambda g, a, b: g * _density(a, b))  # fmt: skip
+igammac = _binary("igammac", "1 - igamma(input, other), the part above.",
+                  a=underivable("igammac: input"), b=lambda g, a, b: -g * _density(a, b))  # fmt: skip
 _heaviside = _binary("heaviside", "0 for negative input, 1 for positive, `values` at 0.")
 nextafter = _binary("nextafter", "The next floating-point number after input in the direction of other.")
 gcd = _binary("gcd", "The greatest common divisor of integers.")
