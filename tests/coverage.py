@@ -24,7 +24,7 @@ from rushlight.onnx.lowerings import LOWERINGS
 
 NAMESPACES = [
     "", "Tensor", "nn", "nn.functional", "nn.init", "nn.utils", "optim", "optim.lr_scheduler", "optim.swa_utils", "utils.data",
-    "autograd", "linalg",
+    "autograd", "linalg", "special", "distributions", "distributions.constraints", "distributions.transforms",
 ]  # fmt: skip
 
 # Kinds of dtype that are no part of training on a CPU.

@@ -103,7 +103,8 @@ void check_true_run(const Call& c) {
   const bool* p = ok.ptr<bool>();
   bool all = true;
   for (int64_t i = 0; i < ok.numel; ++i) all &= p[i];
-  if (!all) throw std::invalid_argument(std::string(reinterpret_cast<const char*>(text.ptr<uint8_t>()), static_cast<size_t>(text.numel)));
+  if (all) return;
+  throw std::invalid_argument({reinterpret_cast<const char*>(text.ptr<uint8_t>()), static_cast<size_t>(text.numel)});
 }
 
 void nothing(const Call&, Meta*) {}

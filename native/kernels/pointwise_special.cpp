@@ -232,6 +232,97 @@ struct Xlogy {
 };
 RL_BINARY(xlogy, to_float, Xlogy, RL_FLOAT)
 
+struct Xlog1py {
+  template <class T>
+  static T op(T a, T b) {
+    if (b != b) return b;
+    return a == T(0) ? T(0) : a * std::log1p(b);
+  }
+};
+RL_BINARY(xlog1py, to_float, Xlog1py, RL_FLOAT)
+
+struct Zeta {
+  template <class T>
+  static T op(T x, T q) { return static_cast<T>(zeta_of(static_cast<double>(x), static_cast<double>(q))); }
+};
+RL_BINARY(zeta, to_float, Zeta, RL_FLOAT)
+
+struct Entr {
+  template <class T>
+  static T op(T x) {
+    if (x > T(0)) return -x * std::log(x);
+    return x == T(0) ? T(0) : x != x ? x : -std::numeric_limits<T>::infinity();
+  }
+};
+RL_UNARY(entr, to_float, Entr, RL_FLOAT)
+
+// exp(x^2) erfc(x). The square's rounding error counts, and is put back; far out erfc would be 0, and its series is short.
+double scaled_erfc(double x) {
+  if (x > 10) {
+    const double r = 0.5 / (x * x);
+    double term = 1, sum = 1;
+    for (int k = 1; k < 12; ++k) {
+      term *= -(2 * k - 1) * r;
+      sum += term;
+    }
+    return sum / (x * std::sqrt(M_PI));
+  }
+  if (x < -27) return std::numeric_limits<double>::infinity();
+  const double square = x * x, rest = std::fma(x, x, -square);
+  return std::exp(square) * (1 + rest) * std::erfc(x);
+}
+
+struct Erfcx {
+  template <class T>
+  static T op(T x) { return static_cast<T>(scaled_erfc(static_cast<double>(x))); }
+};
+RL_UNARY(erfcx, to_float, Erfcx, RL_FLOAT)
+
+// The logarithm of the normal distribution function.
+struct LogNdtr {
+  template <class T>
+  static T op(T v) {
+    const double t = static_cast<double>(v) * M_SQRT1_2;
+    if (t < -M_SQRT1_2) return static_cast<T>(std::isinf(t) ? t : std::log(scaled_erfc(-t) / 2) - t * t);
+    return static_cast<T>(std::log1p(-std::erfc(t) / 2));
+  }
+};
+RL_UNARY(log_ndtr, to_float, LogNdtr, RL_FLOAT)
+
+// The number with probability p of smaller ones, p <= 1/2: Acklam's approximation and one step of Halley's method.
+double lower_quantile(double p) {
+  static constexpr double a[] = {-3.969683028665376e+01, 2.209460984245205e+02, -2.759285104469687e+02, 1.383577518672690e+02,
+                                 -3.066479806614716e+01, 2.506628277459239e+00};
+  static constexpr double b[] = {-5.447609879822406e+01, 1.615858368580409e+02, -1.556989798598866e+02, 6.680131188771972e+01,
+                                 -1.328068155288572e+01, 1.0};
+  static constexpr double c[] = {-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00, -2.549732539343734e+00,
+                                 4.374664141464968e+00, 2.938163982698783e+00};
+  static constexpr double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00, 3.754408661907416e+00, 1.0};
+  double x;
+  if (p < 0.02425) {
+    const double q = std::sqrt(-2 * std::log(p));
+    x = polynomial(c, q) / polynomial(d, q);
+  } else {
+    const double q = p - 0.5, r = q * q;
+    x = polynomial(a, r) * q / polynomial(b, r);
+  }
+  const double off = 0.5 * std::erfc(-x * M_SQRT1_2) - p, u = off * std::sqrt(2 * M_PI) * std::exp(x * x / 2);
+  return x - u / (1 + x * u / 2);
+}
+
+struct Ndtri {
+  template <class T>
+  static T op(T v) {
+    const double p = static_cast<double>(v);
+    if (!(p > 0 && p < 1)) {
+      const double infinity = std::numeric_limits<double>::infinity();
+      return static_cast<T>(p == 0 ? -infinity : p == 1 ? infinity : std::numeric_limits<double>::quiet_NaN());
+    }
+    return static_cast<T>(p <= 0.5 ? lower_quantile(p) : -lower_quantile(1 - p));
+  }
+};
+RL_UNARY(ndtri, to_float, Ndtri, RL_FLOAT)
+
 struct Heaviside {
   template <class T>
   static T op(T a, T b) {

@@ -30,7 +30,8 @@ double gamma_of(S alpha, Generator& g) {
     } while (y <= 0);
     if (y != y) return y;                     // alpha is negative or NaN: no number would ever be accepted
     const double v = y * y * y, u = 1 - g.uniform(), xx = x * x;
-    if (u < 1 - static_cast<double>(0.0331f) * xx * xx || std::log(u) < 0.5 * xx + d * (1 - v + std::log(v))) return scale * d * v;
+    if (u < 1 - static_cast<double>(0.0331f) * xx * xx) return scale * d * v;
+    if (std::log(u) < 0.5 * xx + d * (1 - v + std::log(v))) return scale * d * v;
   }
 }
 
@@ -164,11 +165,10 @@ double gamma_slope(double alpha, double x) {
     const double first = std::log(x / alpha) * both - std::sqrt(2 / alpha) * (alpha + x) / ((alpha - x) * (alpha - x));
     return -(1 + 1 / (12 * alpha) * (1 + 1 / (24 * alpha))) * x * first / root;
   }
-  static constexpr double k[3][8] = {{0.16009398, -0.094634809, 0.025146376, -0.0030648343, 1, 0.32668115, 0.10406089, 0.0014179084},
-                                     {0.53487893, 0.1298071, 0.065735949, -0.0015649758, 0.16639465, 0.020070113, -0.0035938915,
-                                      -0.00058392623},
-                                     {0.040121004, -0.0065914022, -0.0026286047, -0.0013441777, 0.017050642, -0.0021309326,
-                                      0.00085092367, -1.5247877e-07}};
+  static constexpr double k[3][8] = {
+      {0.16009398, -0.094634809, 0.025146376, -0.0030648343, 1, 0.32668115, 0.10406089, 0.0014179084},
+      {0.53487893, 0.1298071, 0.065735949, -0.0015649758, 0.16639465, 0.020070113, -0.0035938915, -0.00058392623},
+      {0.040121004, -0.0065914022, -0.0026286047, -0.0013441777, 0.017050642, -0.0021309326, 0.00085092367, -1.5247877e-07}};
   const double u = std::log(x / alpha), v = std::log(alpha);
   double at[8];
   for (int i = 0; i < 8; ++i) at[i] = k[0][i] + u * (k[1][i] + u * k[2][i]);
@@ -206,10 +206,9 @@ double beta_slope_large(double x, double alpha, double beta) {
   const double total = alpha + beta, mean = alpha / total, spread = std::sqrt(alpha * beta / (total + 1)) / total;
   if (mean - 0.1 * spread <= x && x <= mean + 0.1 * spread) {
     const double b2 = beta * beta;
-    const double p = 47 * x * b2 * b2 +
-                     alpha * ((43 + 20 * (16 + 27 * beta) * x) * b2 * beta +
-                              alpha * (3 * (59 + 180 * beta - 90 * x) * b2 +
-                                       alpha * ((453 + 1620 * beta * (1 - x) - 455 * x) * beta + alpha * (8 * (1 - x) * (135 * beta - 11)))));
+    const double p1 = (453 + 1620 * beta * (1 - x) - 455 * x) * beta + alpha * (8 * (1 - x) * (135 * beta - 11));
+    const double p2 = 3 * (59 + 180 * beta - 90 * x) * b2 + alpha * p1;
+    const double p = 47 * x * b2 * b2 + alpha * ((43 + 20 * (16 + 27 * beta) * x) * b2 * beta + alpha * p2);
     const double above = (1 + 12 * alpha) * (1 + 12 * beta) / (total * total);
     return above / (1 - x) * p / (12960 * alpha * alpha * alpha * b2 * (1 + 12 * total));
   }

@@ -65,12 +65,13 @@ from .serialization import save as save
 
 if TYPE_CHECKING:
     from . import distributions as distributions
+    from . import special as special
 
 newaxis = None
 
 
 def __getattr__(name):
     """Modules that few programs need, imported when they are asked for."""
-    if name in ("distributions",):
+    if name in ("distributions", "special"):
         return import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
