@@ -72,8 +72,9 @@ class FunctionCtx(Node):
         """What `save_for_backward` was given. RuntimeError once freed, or if one has been overwritten."""
         if self.saved is FREED:
             raise RuntimeError(FREED_MESSAGE)
+        saved = self.saved if isinstance(self.saved, (list, tuple)) else self.saved.take()  # held.py
         out = []
-        for kind, item, version, nr in self.saved:
+        for kind, item, version, nr in saved:
             if kind == "none":
                 out.append(None)
                 continue
