@@ -223,6 +223,8 @@ class Function(metaclass=_FunctionMeta):
                 t._node, t._output_nr, t._requires_grad = ctx, nr, True
         ctx.saved = [_entry(t, numbers.get(id(t))) for t in ctx._to_save]
         ctx._to_save = ctx._dirty = ctx._non_differentiable = ()
+        if any(entry[0] != "none" for entry in ctx.saved):
+            _native.note_node(ctx)
 
 
 def _entry(t, nr):

@@ -1,8 +1,8 @@
 """Saved values that are computed again when a backward pass needs them, instead of being kept.
 
-`HeldGraph.hold` takes a graph that a function has just made and puts a `Held` in the place of what each of its nodes has saved. The
-sweep (native/bindings/engine.cpp) asks a `Held` for its node's values. The first one asked calls the function once more; the
-graph which that makes has nodes in the same order, with the same values saved, and is taken apart for them.
+`HeldGraph.make` calls a function and puts a `Held` in the place of what each node of its graph has saved. The sweep
+(native/bindings/engine.cpp) asks a `Held` for its node's values. The first one asked calls the function once more, up to the last
+node; the graph which that makes has nodes in the same order, with the same values saved, and is taken apart for them.
 
 What a node saves is a list (op.py): pairs (tensor, version) and (array, version), lists of them, and other values. A tensor that
 was computed again gets the history of the one that it stands for, so that second derivatives are those of the first graph.
@@ -11,12 +11,9 @@ was computed again gets the history of the one that it stands for, so that secon
 from __future__ import annotations
 
 from .. import _native, _recording
-from .function import FunctionCtx
-from .node import Node
-from .op import OpNode
 from .tensor import Tensor
 
-__all__ = ["Held", "HeldGraph", "next_seq"]
+__all__ = ["Held", "HeldGraph"]
 
 Array = type(_native.empty((0,), 0))
 
@@ -87,33 +84,24 @@ def _tensors(item):
     return [t for part in item for t in _tensors(part)] if type(item) in (list, tuple) else []
 
 
-def _leaves(results):
-    if isinstance(results, Tensor):
-        return [results]
-    if isinstance(results, dict):
-        results = results.values()
-    elif not isinstance(results, (list, tuple)):
-        return []
-    return [t for r in results for t in _leaves(r)]
+class _Stop(BaseException):
+    """Everything has been made again. No error, so that nobody catches it."""
 
 
-def _made_since(seq, results):
-    """Nodes in the graph of the results with this number or a higher one that have saved tensors, in the order they were made."""
-    stack, seen, found = [t._node for t in _leaves(results) if t._requires_grad and t._node is not None], set(), []
-    while stack:
-        node = stack.pop()
-        if node.seq < seq or node in seen:
-            continue
-        seen.add(node)
-        if isinstance(node, (OpNode, FunctionCtx)) and (type(node.saved) is Held or _tensors(node.saved)):
-            found.append(node)
-        stack.extend(edge[0] for edge in node.edges if edge is not None)
-    return sorted(found, key=lambda n: n.seq)
+class _Noting:
+    """Notes the nodes with saved tensors that are made while it is entered, in a list. `wanted`: after so many of them the function
+    is left, before the last op if its result is not saved."""
 
+    def __init__(self, wanted=-1, last=None):
+        self.nodes, self.wanted, self.last = [], wanted, last
 
-def next_seq() -> int:
-    """A number below that of every node that is made from now on."""
-    return Node([]).seq
+    def __enter__(self):
+        self.before = _native.note_nodes(self.nodes, self.wanted, self.last)
+        return self
+
+    def __exit__(self, kind, *rest):
+        _native.note_nodes(*self.before)
+        return kind is _Stop and self.wanted >= 0 and len(self.nodes) >= self.wanted
 
 
 class Held:
@@ -131,27 +119,33 @@ class Held:
 
 
 class HeldGraph:
-    """A graph that a function can make again. `again()` calls it, and returns its results.
+    """A graph that a function can make again. `again()` calls it.
 
-    `may_be_longer`: whether it may go on after it has made as many nodes as the first time. `check`: whether shapes and dtypes are
-    compared. `error(counts, different)` is the exception if it made another graph: how many tensors were saved then and now, or
-    which ones differ and how, [(position, (shape, dtype) then, (shape, dtype) now), …].
+    `stop`: whether the function is left when it has saved as much as the first time. `check`: whether shapes and dtypes are compared.
+    `error(counts, different)` is the exception if it made another graph: how many tensors were saved then and now, or which ones
+    differ and how, [(position, (shape, dtype) then, (shape, dtype) now), …].
     """
 
-    def __init__(self, again, error, may_be_longer=True, check=True):
-        self.again, self.error, self.may_be_longer, self.check = again, error, may_be_longer, check
+    def __init__(self, again, error, stop=True, check=True):
+        self.again, self.error, self.stop, self.check = again, error, stop, check
         # Per node: what is left of its saved values, how many tensors they have, whether a graph inside of this one held them.
         # Not the node itself, which has this graph.
-        self.held, self.values = [], {}
+        self.held, self.values, self.last = [], {}, None
 
-    def hold(self, seq, results, keep):
-        """Lets go of what nodes with this number or a higher one have saved, but for tensors that `keep(tensor)` is true for."""
-        for node in _made_since(seq, results):
+    def make(self, function, keep):
+        """The results of the function, whose graph lets go of what it saved, but for tensors that `keep(tensor)` is true for."""
+        with _Noting() as noting:
+            results = function()
+        for node in noting.nodes:
             gone, nested = [], type(node.saved) is Held
             template = [_stripped(item, keep, gone) for item in (node.saved.template if nested else node.saved)]
             self.held.append((template if gone else None, len(_tensors(node.saved)), nested))
             if gone:
                 node.saved = Held(self, len(self.held) - 1, template)
+        self.last = noting.nodes[-1].op if noting.nodes else None
+        for node in noting.nodes if noting.before[0] is not None else ():  # a graph around this one
+            _native.note_node(node)
+        return results
 
     def value(self, index):
         if index not in self.values:
@@ -159,9 +153,9 @@ class HeldGraph:
         return self.values.pop(index)
 
     def _compute(self):
-        nodes = _made_since(next_seq(), self.again())
-        if self.may_be_longer:
-            nodes = nodes[: len(self.held)]
+        with _Noting(len(self.held) if self.stop else -1, self.last) as noting:
+            self.again()
+        nodes = noting.nodes[: len(self.held)] if self.stop else noting.nodes
         counts = [len(_tensors(node.saved)) for node in nodes]
         if [n for _, n, _ in self.held] != counts:
             raise self.error((sum(n for _, n, _ in self.held), sum(counts)), [])
@@ -192,3 +186,4 @@ def _flat(template):
 
 
 _native.set_held_type(Held)
+_native.set_stop_type(_Stop)

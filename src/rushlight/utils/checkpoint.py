@@ -17,7 +17,7 @@ from ..autograd import autocast, engine
 from ..autograd.backward import backward as run_backward
 from ..autograd.function import Function
 from ..autograd.grad_mode import enable_grad, no_grad
-from ..autograd.held import HeldGraph, next_seq
+from ..autograd.held import HeldGraph
 from ..autograd.node import overwritten_message
 from ..autograd.tensor import Size, Tensor
 from ..nn.modules.container import Sequential
@@ -47,7 +47,7 @@ _early_stop: bool | None = None
 
 @contextlib.contextmanager
 def set_checkpoint_early_stop(enable: bool):
-    """Whether a function may go on when it has saved what it did the first time. (It is not stopped there: see differences.md.)"""
+    """Whether a function is left when it has saved, the second time, what it did the first time; over `early_stop`."""
     global _early_stop
     before, _early_stop = _early_stop, enable
     try:
@@ -178,13 +178,13 @@ def _in_graph(function, preserve_rng_state, context_fn, determinism_check, early
             return function(*args, **kwargs)
 
     error = functools.partial(_error, early_stop=early_stop)
-    graph = HeldGraph(again, error, may_be_longer=early_stop, check=determinism_check != "none")
-    first = next_seq()
+    graph = HeldGraph(again, error, stop=early_stop, check=determinism_check != "none")
     with forward_context:
-        results = function(*args, **kwargs)
-    # Arguments and parameters are there anyway.
-    graph.hold(first, results, lambda t: isinstance(t, Tensor) and (id(t) in own or (t._requires_grad and t._node is None)))
-    return results
+        # Arguments and parameters are there anyway.
+        return graph.make(
+            lambda: function(*args, **kwargs),
+            lambda t: isinstance(t, Tensor) and (id(t) in own or (t._requires_grad and t._node is None)),
+        )
 
 
 # -- what users call ---------------------------------------------------------------------------------------------------
