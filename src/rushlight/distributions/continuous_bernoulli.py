@@ -29,9 +29,10 @@ class ContinuousBernoulli(ProbsOrLogits, ExponentialFamily):
         name, value = self._one_of(probs, logits)
         (value,) = broadcast_all(value)
         if name == "probs":
-            # Before it is clamped: what is clamped is always right.
-            if self._validate_args if validate_args is None else validate_args:
-                self._demand(constraints.unit_interval.check(value), "", lambda show: "The parameter probs has invalid values")
+            # Before it is clamped, and, as in PyTorch, only on request: what is clamped is always right.
+            if validate_args:
+                valid = constraints.unit_interval.check(value)
+                self._demand(valid, lambda: "", lambda show: "The parameter probs has invalid values")
             value = clamp_probs(value)
         self._lims = lims
         self._elementwise(validate_args, **{name: value})

@@ -60,26 +60,28 @@ class Distribution:
         except NotImplementedError:
             arg_constraints = {}
             warnings.warn(f"{self.__class__} does not define `arg_constraints`. Please set `arg_constraints = {{}}` or initialize "
-                          "the distribution with `validate_args=False` to turn off validation.", stacklevel=4)  # fmt: skip
+                          "the distribution with `validate_args=False` to turn off validation.", stacklevel=3)  # fmt: skip
         for name, constraint in arg_constraints.items():
             if constraints.is_dependent(constraint):
                 continue
             if name not in self.__dict__ and isinstance(getattr(type(self), name), lazy_property):
                 continue  # made of other parameters
-            value = getattr(self, name)
-            self._demand(constraint.check(value), value, lambda show, name=name, value=value, constraint=constraint: (
-                f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of distribution {show(self)} "
-                f"to satisfy the constraint {show(constraint)}, but found invalid values:"))  # fmt: skip
+            self._validate_parameter(name, getattr(self, name), constraint)
+
+    def _validate_parameter(self, name, value, constraint):
+        self._demand(constraint.check(value), lambda: value, lambda show: (
+            f"Expected parameter {name} ({type(value).__name__} of shape {tuple(value.shape)}) of distribution {show(self)} to satisfy "
+            f"the constraint {show(constraint)}, but found invalid values:"))  # fmt: skip
 
     def _demand(self, valid, value, text):
-        """ValueError unless everything is valid: `text(show)`, then the value; `show` writes a distribution or constraint.
+        """ValueError unless everything is valid: `text(show)`, then `value()`; `show` writes a distribution or constraint.
 
         A step that is being recorded must not look at values, and gets a check that raises when it runs.
         """
         if not may_read():
             check_true(valid, text(_name).removesuffix(":"))
         elif not valid.all().item():
-            raise ValueError(f"{text(repr)}\n{value}")
+            raise ValueError(f"{text(repr)}\n{value()}".rstrip())
 
     def expand(self, batch_shape, _instance=None):
         """The same distribution with parameters broadcast to a larger batch shape. `_instance`: for subclasses."""
@@ -169,7 +171,7 @@ class Distribution:
 
     def sample_n(self, n: int) -> Tensor:
         """`sample((n,))`."""
-        warnings.warn("sample_n(n) will be deprecated. Use .sample((n,)) instead.", UserWarning, stacklevel=2)
+        warnings.warn("`sample_n(n)` will be deprecated. Use `sample((n,))` instead.", FutureWarning, stacklevel=2)
         return self.sample(Size((n,)))
 
     def log_prob(self, value) -> Tensor:
@@ -220,7 +222,7 @@ class Distribution:
             warnings.warn(f"{self.__class__} does not define `support` to enable sample validation. Please initialize the "
                           "distribution with `validate_args=False` to turn off validation.", stacklevel=3)  # fmt: skip
             return
-        self._demand(support.check(value), value, lambda show: (
+        self._demand(support.check(value), lambda: value, lambda show: (
             f"Expected value argument ({type(value).__name__} of shape {tuple(value.shape)}) to be within the support "
             f"({show(support)}) of the distribution {show(self)}, but found invalid values:"))  # fmt: skip
 

@@ -22,7 +22,8 @@ class Geometric(ProbsOrLogits, Distribution):
         self._elementwise(validate_args, **{name: value})
         if self._validate_args and name == "probs":
             value = self.probs
-            self._demand(value > 0, value, lambda show: (
+            valid = value > 0
+            self._demand(valid, lambda: value.detach()[~valid], lambda show: (
                 f"Expected parameter probs ({type(value).__name__} of shape {tuple(value.shape)}) of distribution {show(self)} to be "
                 "positive but found invalid values:"))  # fmt: skip
 
