@@ -93,11 +93,8 @@ erfcx = _unary("erfcx", "exp(x^2) erfc(x).", lambda g, a, out: g * (2 * a * out 
 log_ndtr = _unary("log_ndtr", "The logarithm of the normal distribution function.",
                   lambda g, a: g * math.sqrt(2 / math.pi) / erfcx(a * -math.sqrt(0.5)))  # fmt: skip
 ndtri = _unary("ndtri", "The number whose `ndtr` is x.", lambda g, out: g * math.sqrt(2 * math.pi) * (out * out / 2).exp())
-
-
 ndtr = _unary("ndtr", "The normal distribution function: the probability of numbers up to x.",
               call=lambda input: erfc(input * -math.sqrt(0.5)) * 0.5)  # fmt: skip
-
 
 # -- Bessel's functions ------------------------------------------------------------------------------------------------
 
@@ -108,8 +105,7 @@ i1e = _unary("i1e", "exp(-|x|) i1(x).",
 modified_bessel_i0 = _unary("modified_bessel_i0", "The modified Bessel function of order zero; without a derivative.", kernel="i0")
 modified_bessel_i1 = _unary("modified_bessel_i1", "The modified Bessel function of order one; without a derivative.", kernel="i1")
 modified_bessel_k0, modified_bessel_k1 = (
-    _unary(f"modified_bessel_k{n}", f"The modified Bessel function of the second kind of order {n}.")
-    for n in (0, 1)
+    _unary(f"modified_bessel_k{n}", f"The modified Bessel function of the second kind of order {n}.") for n in (0, 1)
 )
 scaled_modified_bessel_k0, scaled_modified_bessel_k1 = (
     _unary(f"scaled_modified_bessel_k{n}", f"exp(x) modified_bessel_k{n}(x).") for n in (0, 1)
@@ -138,9 +134,8 @@ chebyshev_polynomial_t, chebyshev_polynomial_u, chebyshev_polynomial_v, chebyshe
     _binary(f"chebyshev_polynomial_{k}", f"Chebyshev's polynomials {k.upper()}.") for k in "tuvw"
 )
 (shifted_chebyshev_polynomial_t, shifted_chebyshev_polynomial_u, shifted_chebyshev_polynomial_v, shifted_chebyshev_polynomial_w) = (
-    _binary(f"shifted_chebyshev_polynomial_{k}", f"Chebyshev's polynomials {k.upper()} of 2 x - 1.")
-    for k in "tuvw"
-)  # fmt: skip
+    _binary(f"shifted_chebyshev_polynomial_{k}", f"Chebyshev's polynomials {k.upper()} of 2 x - 1.") for k in "tuvw"
+)
 hermite_polynomial_h = _binary("hermite_polynomial_h", "Hermite's polynomials, with weight exp(-x^2).")
 hermite_polynomial_he = _binary("hermite_polynomial_he", "Hermite's polynomials, with weight exp(-x^2 / 2).")
 laguerre_polynomial_l = _binary("laguerre_polynomial_l", "Laguerre's polynomials.")

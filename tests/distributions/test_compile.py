@@ -161,3 +161,19 @@ def test_checks_repeat():
     with pytest.raises(ValueError, match=r"Expected value argument \(Tensor of shape \(2,\)\) to be within the support \(Real\)"):
         run(good, nan)
     assert run(good, value).item() == step(good, value).item()
+
+
+REFUSED = {
+    "how many draws are rejected": lambda x: D().VonMises(x, x + 1).sample(),
+    "how many values there are": lambda x: D().Binomial((x.sum() * 5).floor(), x[0]).entropy(),
+    "LAPACK, not a kernel": lambda x: D().MultivariateNormal(x, rushlight.eye(4)).log_prob(x),
+}
+
+
+@pytest.mark.parametrize("why", REFUSED)
+def test_refused(why):
+    """What depends on values in Python, or on NumPy, cannot be recorded, and says so."""
+    run = rushlight.compile(REFUSED[why], fullgraph=True)
+    with pytest.raises(RuntimeError, match="cannot be compiled"):
+        for _ in range(3):
+            run(rushlight.linspace(0.1, 0.9, 4))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 from .. import _dtypes, ops
 from ..autograd.grad_mode import no_grad
 from ..autograd.tensor import Size
@@ -74,5 +76,5 @@ class Multinomial(Distribution):
         if self._validate_args:
             self._validate_sample(value)
         logits, value = broadcast_all(self.logits, value)
-        logits = logits.masked_fill((value == 0) & (logits == -ops.full((), float("inf"), dtype=logits.dtype)), 0)
+        logits = logits.masked_fill((value == 0) & (logits == -math.inf), 0)
         return ops.lgamma(value.sum(-1) + 1) - ops.lgamma(value + 1).sum(-1) + (logits * value).sum(-1)

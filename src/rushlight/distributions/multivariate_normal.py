@@ -84,8 +84,8 @@ class MultivariateNormal(OneMatrix):
             raise ValueError("loc must be at least one-dimensional.")
         name, matrix = self._one_matrix(covariance_matrix, precision_matrix, scale_tril)
         if matrix.dim() < 2:
-            tail = "with optional leading batch dimensions" if name == "scale_tril" else "with optional leading batch dimensions"
-            raise ValueError(f"{name} {'matrix ' if name == 'scale_tril' else ''}must be at least two-dimensional, {tail}")
+            called = "scale_tril matrix" if name == "scale_tril" else name
+            raise ValueError(f"{called} must be at least two-dimensional, with optional leading batch dimensions")
         batch_shape = ops.broadcast_shapes(matrix.shape[:-2], loc.shape[:-1])
         setattr(self, name, matrix.expand(batch_shape + matrix.shape[-2:]))
         self.loc = loc.expand(batch_shape + (matrix.shape[-1],))

@@ -12,7 +12,7 @@ from ..nn import functional as F
 
 __all__ = [
     "broadcast_all", "clamp_probs", "lazy_property", "logits_to_probs", "probs_to_logits", "tril_matrix_to_vec",
-    "vec_to_tril_matrix", "euler_constant",
+    "vec_to_tril_matrix", "euler_constant", "standard_normal", "sum_rightmost", "maker", "made_by",
 ]  # fmt: skip
 
 euler_constant = 0.57721566490153286060
@@ -104,6 +104,6 @@ def vec_to_tril_matrix(vec: Tensor, diag: int = 0) -> Tensor:
         )
     n = round(n)
     rows, cols = ops.tril_indices(n, n, diag)
-    return ops.index_put(vec.new_zeros(Size((*vec.shape[:-1], n * n))).movedim(-1, 0), (rows * n + cols,), vec.movedim(-1, 0)).movedim(
-        0, -1
-    ).reshape(Size((*vec.shape[:-1], n, n)))  # fmt: skip
+    mat = vec.new_zeros(Size((*vec.shape[:-1], n, n)))
+    mat[..., rows, cols] = vec
+    return mat

@@ -51,17 +51,11 @@ class Wishart(OneMatrix, ExponentialFamily):
             raise ValueError(f"Value of df={df} expected to be greater than ndim - 1 = {event_shape[-1] - 1}.")
         setattr(self, name, matrix.expand(batch_shape + (-1, -1)))
         super().__init__(batch_shape, event_shape, validate_args=validate_args)
-        self._batch_dims = [-(x + 1) for x in range(len(self._batch_shape))]
         if self.df.lt(event_shape[-1]).any():
             warnings.warn("Low df values detected. Singular samples are highly likely to occur for ndim - 1 < df < ndim.", stacklevel=2)
         self._unbroadcasted_scale_tril = self._factor(name, matrix)
         degrees = self.df.unsqueeze(-1) - ops.arange(event_shape[-1], dtype=matrix.dtype).expand(batch_shape + (-1,))
         self._dist_chi2 = Chi2(df=degrees)
-
-    def expand(self, batch_shape, _instance=None):
-        new = super().expand(batch_shape, _instance)
-        new._batch_dims = [-(x + 1) for x in range(len(new._batch_shape))]
-        return new
 
     @property
     def _matrix_shape(self):
@@ -88,9 +82,7 @@ class Wishart(OneMatrix, ExponentialFamily):
         noise = self._dist_chi2.rsample(sample_shape).sqrt()
         noise = noise.clamp(min=_dtypes.finfo(noise.dtype).eps).diag_embed(dim1=-2, dim2=-1)
         rows, cols = ops.tril_indices(p, p, offset=-1)
-        noise[..., rows, cols] = ops.randn(
-            Size(sample_shape) + self._batch_shape + (p * (p - 1) // 2,), dtype=noise.dtype
-        )
+        noise[..., rows, cols] = ops.randn(Size(sample_shape) + self._batch_shape + (p * (p - 1) // 2,), dtype=noise.dtype)
         chol = self._unbroadcasted_scale_tril @ noise
         return chol @ chol.mT
 
@@ -101,20 +93,20 @@ class Wishart(OneMatrix, ExponentialFamily):
         has to give the same numbers.
         """
         sample = self._bartlett_sampling(sample_shape)
-        again = ~self._singular(sample)
+        again = self._any_of_batch(self.support.check(sample))
         if again.any():
             warnings.warn("Singular sample detected.", stacklevel=2)
             for _ in range(10 if max_try_correction is None else max_try_correction):
                 new = self._bartlett_sampling(again[again].shape)
                 sample[again] = new
-                again[again.clone()] = self._singular(new)
+                again[again.clone()] = self._any_of_batch(~self.support.check(new))
                 if not again.any():
                     break
         return sample
 
-    def _singular(self, sample):
-        bad = ~self.support.check(sample)
-        return bad.amax(self._batch_dims) if self._batch_dims else bad
+    def _any_of_batch(self, mask):
+        batch = len(self._batch_shape)
+        return mask.amax(tuple(range(-batch, 0))) if batch else mask
 
     def _half_log_det(self):
         return self._unbroadcasted_scale_tril.diagonal(dim1=-2, dim2=-1).log().sum(-1)
