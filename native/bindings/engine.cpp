@@ -164,8 +164,9 @@ struct Sweep {
   bool release(PyObject* node) {
     if (retain_graph) return true;
     auto* n = as_node(node);
-    if (Py_TYPE(node) == g_op_node) {
-      if (n->saved && n->saved != g_empty_tuple && n->saved != g_freed) Py_SETREF(n->saved, Py_NewRef(g_freed));
+    n->used = 1;
+    if (Py_TYPE(node) == g_op_node) {        // one that keeps no tensors can be swept again, as in PyTorch
+      if (n->holds && n->saved && n->saved != g_empty_tuple && n->saved != g_freed) Py_SETREF(n->saved, Py_NewRef(g_freed));
       return true;
     }
     PyObject* r = PyObject_CallMethodNoArgs(node, g_str_release);

@@ -147,6 +147,18 @@ bool saves_tensor(PyObject* saves, PyObject* const* args, Py_ssize_t nargs, PyOb
   return any;
 }
 
+// A number, a text, None, a dtype, or a tuple of them: it has no memory of arrays, and an op cannot write into it.
+bool is_plain(PyObject* o) {
+  if (PyTuple_CheckExact(o)) {
+    for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(o); ++k)
+      if (!is_plain(PyTuple_GET_ITEM(o, k))) return false;
+    return true;
+  }
+  for (PyObject* dtype : g_dtypes)
+    if (o == dtype) return true;
+  return o == Py_None || PyLong_Check(o) || PyFloat_Check(o) || PyUnicode_Check(o);
+}
+
 // The node of one recorded call (new reference): edges, saved values, and the shapes of broadcast inputs.
 PyObject* record_node(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames, PyObject* const* kwargs,
                       PyObject* const* outs, Py_ssize_t nouts) {
@@ -171,12 +183,15 @@ PyObject* record_node(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObj
       PyList_SET_ITEM(edges, k, e);
     }
     PyObject* saved = m ? PyList_New(m) : Py_NewRef(g_empty_tuple);
+    bool holds = false;
     for (Py_ssize_t k = 0; ok && k < m; ++k) {
       PyObject* item = PyTuple_GET_ITEM(saves, k);
       PyObject* value = save_one(PyLong_AsLong(PyTuple_GET_ITEM(item, 0)), PyTuple_GET_ITEM(item, 1), args, nargs, kwnames,
                                  kwargs, outs, nouts, mask);
       ok &= value != nullptr;
       PyList_SET_ITEM(saved, k, value);
+      const long kind = PyLong_AsLong(PyTuple_GET_ITEM(item, 0));
+      holds |= kind == kArg || kind == kArgs || kind == kOut || (kind == kAttr && value && !is_plain(value));
     }
     PyObject* node = ok ? node_new(g_op_node, nullptr, nullptr) : nullptr;   // numbered after its inputs
     if (node) {
@@ -184,6 +199,7 @@ PyObject* record_node(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObj
       fields->num_outputs = static_cast<int>(nouts);
       fields->edges = edges;
       fields->saved = saved;
+      fields->holds = holds;
       fields->op = Py_NewRef(op->definition);
       fields->plan = Py_NewRef(plan);
       if (op->broadcasts && nouts > 0 && is_tensor(outs[0])) {
@@ -218,16 +234,6 @@ PyObject* record_node(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObj
   Py_XDECREF(plan);
   Py_DECREF(mask);
   return result;
-}
-
-// A number, a text, None, or a tuple of them: nothing that an op could write into.
-bool is_plain(PyObject* o) {
-  if (PyTuple_CheckExact(o)) {
-    for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(o); ++k)
-      if (!is_plain(PyTuple_GET_ITEM(o, k))) return false;
-    return true;
-  }
-  return o == Py_None || PyLong_Check(o) || PyFloat_Check(o) || PyUnicode_Check(o);
 }
 
 // The last node of a graph that is made again: if it saves no output, nobody needs the op's result. True if it was made so, and
