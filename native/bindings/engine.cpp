@@ -15,7 +15,8 @@ namespace rl::py {
 namespace {
 
 PyObject *g_run_hooks, *g_run_post_hooks, *g_retain, *g_accumulate, *g_fit, *g_check_apply;   // g_check_apply: null unless on
-PyObject *g_str_apply, *g_str_release;
+PyObject *g_str_apply, *g_str_release, *g_str_take;
+PyTypeObject* g_held_type;                   // what stands for saved values that are computed again (autograd/held.py)
 
 struct Sweep {
   struct Entry {
@@ -163,8 +164,9 @@ struct Sweep {
   bool release(PyObject* node) {
     if (retain_graph) return true;
     auto* n = as_node(node);
-    if (Py_TYPE(node) == g_op_node) {
-      if (n->saved && n->saved != g_empty_tuple && n->saved != g_freed) Py_SETREF(n->saved, Py_NewRef(g_freed));
+    n->used = 1;
+    if (Py_TYPE(node) == g_op_node) {        // one that keeps no tensors can be swept again, as in PyTorch
+      if (n->holds && n->saved && n->saved != g_empty_tuple && n->saved != g_freed) Py_SETREF(n->saved, Py_NewRef(g_freed));
       return true;
     }
     PyObject* r = PyObject_CallMethodNoArgs(node, g_str_release);
@@ -208,7 +210,14 @@ struct Sweep {
     bool go_on = capture(node, grads, &needed);
     bool ok = !PyErr_Occurred();
     if (go_on && ok) {
-      if (leaf && !g_check_apply && !is_set(n->post_hooks)) {
+      PyObject* held = n->saved && Py_TYPE(n->saved) == g_held_type ? Py_NewRef(n->saved) : nullptr;
+      if (held) {
+        PyObject* values = PyObject_CallMethodNoArgs(held, g_str_take);
+        if (values) Py_XSETREF(n->saved, values);
+        ok = values != nullptr;
+      }
+      if (!ok) {
+      } else if (leaf && !g_check_apply && !is_set(n->post_hooks)) {
         ok = accumulate(n, grads);
       } else if (const int added = add_in_place(node, grads)) {
         ok = added > 0 && release(node);
@@ -221,6 +230,8 @@ struct Sweep {
         ok = results && release(node) && distribute(node, results);
         Py_XDECREF(results);
       }
+      if (held && n->saved != g_freed) Py_XSETREF(n->saved, Py_NewRef(held));
+      Py_XDECREF(held);
     }
     Py_DECREF(needed);
     return ok;
@@ -278,6 +289,8 @@ void bind_engine(nb::module_& m) {
     g_accumulate = accumulate.inc_ref().ptr();
     g_fit = fit.inc_ref().ptr();
   });
+  g_str_take = PyUnicode_InternFromString("take");
+  m.def("set_held_type", [](nb::handle type) { g_held_type = reinterpret_cast<PyTypeObject*>(type.inc_ref().ptr()); });
   m.def("set_anomaly_check", [](nb::handle fn) {             // fn(node, grads, needed) in place of node.apply, or None
     Py_XSETREF(g_check_apply, fn.is_none() ? nullptr : fn.inc_ref().ptr());
   }, nb::arg().none());

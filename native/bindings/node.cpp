@@ -56,6 +56,7 @@ namespace {
 
 PyMemberDef node_members[] = {{"seq", T_LONGLONG, offsetof(Node, seq), 0, nullptr},
                               {"num_outputs", T_INT, offsetof(Node, num_outputs), 0, nullptr},
+                              {"used", T_BOOL, offsetof(Node, used), READONLY, nullptr},
                               {"edges", T_OBJECT, offsetof(Node, edges), 0, nullptr},
                               {"saved", T_OBJECT, offsetof(Node, saved), 0, nullptr},
                               {"tensor_hooks", T_OBJECT, offsetof(Node, tensor_hooks), 0, nullptr},

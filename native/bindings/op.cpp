@@ -98,6 +98,66 @@ bool same_meta(const Array& a, const Array& b) { return a.dtype == b.dtype && sa
 
 PyObject *g_str_plan, *g_str_indices, *g_str_saves, *g_str_record_trace;
 
+// Nodes with saved tensors are noted in a list while a graph is made whose values will be computed again (autograd/held.py). The
+// second time there are `wanted` of them, the last one of the op `last`: then g_stop_type is raised.
+struct Noted {
+  PyObject* nodes = nullptr;                 // list, or null
+  Py_ssize_t wanted = -1;                    // -1: no end
+  PyObject* last = nullptr;                  // None if it is not of an op
+};
+thread_local Noted t_noted;
+PyObject* g_stop_type;
+
+bool stop_noted() {
+  if (!t_noted.nodes || t_noted.wanted < 0 || PyList_GET_SIZE(t_noted.nodes) < t_noted.wanted) return false;
+  PyErr_SetNone(g_stop_type);
+  return true;
+}
+
+bool is_one_tensor(PyObject* const* items, Py_ssize_t n) {
+  for (Py_ssize_t k = 0; k < n; ++k)
+    if (is_tensor(items[k])) return true;
+  return false;
+}
+
+// Whether what a plan saves includes a tensor, and whether an output (which outs == null stands for).
+bool saves_tensor(PyObject* saves, PyObject* const* args, Py_ssize_t nargs, PyObject* const* outs, Py_ssize_t nouts, bool* output) {
+  bool any = false;
+  for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(saves); ++k) {
+    PyObject *item = PyTuple_GET_ITEM(saves, k), *key = PyTuple_GET_ITEM(item, 1);
+    switch (PyLong_AsLong(PyTuple_GET_ITEM(item, 0))) {
+      case kArg: {
+        const Py_ssize_t i = PyLong_AsSsize_t(key);
+        any |= i < nargs && is_tensor(args[i]);
+        break;
+      }
+      case kArgs: {
+        const Py_ssize_t from = PyLong_AsSsize_t(key);
+        any |= from < nargs && is_one_tensor(args + from, nargs - from);
+        break;
+      }
+      case kOut:
+        *output = true;
+        any |= is_one_tensor(outs, nouts);
+        break;
+      default: break;
+    }
+  }
+  return any;
+}
+
+// A number, a text, None, a dtype, or a tuple of them: it has no memory of arrays, and an op cannot write into it.
+bool is_plain(PyObject* o) {
+  if (PyTuple_CheckExact(o)) {
+    for (Py_ssize_t k = 0; k < PyTuple_GET_SIZE(o); ++k)
+      if (!is_plain(PyTuple_GET_ITEM(o, k))) return false;
+    return true;
+  }
+  for (PyObject* dtype : g_dtypes)
+    if (o == dtype) return true;
+  return o == Py_None || PyLong_Check(o) || PyFloat_Check(o) || PyUnicode_Check(o);
+}
+
 // The node of one recorded call (new reference): edges, saved values, and the shapes of broadcast inputs.
 PyObject* record_node(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames, PyObject* const* kwargs,
                       PyObject* const* outs, Py_ssize_t nouts) {
@@ -122,12 +182,15 @@ PyObject* record_node(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObj
       PyList_SET_ITEM(edges, k, e);
     }
     PyObject* saved = m ? PyList_New(m) : Py_NewRef(g_empty_tuple);
+    bool holds = false;
     for (Py_ssize_t k = 0; ok && k < m; ++k) {
       PyObject* item = PyTuple_GET_ITEM(saves, k);
       PyObject* value = save_one(PyLong_AsLong(PyTuple_GET_ITEM(item, 0)), PyTuple_GET_ITEM(item, 1), args, nargs, kwnames,
                                  kwargs, outs, nouts, mask);
       ok &= value != nullptr;
       PyList_SET_ITEM(saved, k, value);
+      const long kind = PyLong_AsLong(PyTuple_GET_ITEM(item, 0));
+      holds |= kind == kArg || kind == kArgs || kind == kOut || (kind == kAttr && value && !is_plain(value));
     }
     PyObject* node = ok ? node_new(g_op_node, nullptr, nullptr) : nullptr;   // numbered after its inputs
     if (node) {
@@ -135,6 +198,7 @@ PyObject* record_node(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObj
       fields->num_outputs = static_cast<int>(nouts);
       fields->edges = edges;
       fields->saved = saved;
+      fields->holds = holds;
       fields->op = Py_NewRef(op->definition);
       fields->plan = Py_NewRef(plan);
       if (op->broadcasts && nouts > 0 && is_tensor(outs[0])) {
@@ -155,6 +219,9 @@ PyObject* record_node(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObj
         if (!r) Py_CLEAR(node);
         Py_XDECREF(r);
       }
+      bool output = false;
+      if (node && t_noted.nodes && saves_tensor(saves, args, nargs, outs, nouts, &output) && PyList_Append(t_noted.nodes, node) < 0)
+        Py_CLEAR(node);
       result = node;
     } else {
       Py_DECREF(edges);
@@ -166,6 +233,32 @@ PyObject* record_node(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObj
   Py_XDECREF(plan);
   Py_DECREF(mask);
   return result;
+}
+
+// The last node of a graph that is made again: if it saves no output, nobody needs the op's result. True if it was made so, and
+// the stop raised. Not where the op may write into an argument, as it does with statistics (see normalization.py): all of them
+// have to be tensors that require a gradient, or no tensors.
+bool note_last(OpCall* op, PyObject* const* args, Py_ssize_t nargs, PyObject* kwnames) {
+  if (PyList_GET_SIZE(t_noted.nodes) + 1 != t_noted.wanted || op->definition != t_noted.last) return false;
+  const Py_ssize_t nkw = kwnames ? PyTuple_GET_SIZE(kwnames) : 0;
+  PyObject* mask = PyTuple_New(nargs);
+  bool alone = true;
+  for (Py_ssize_t k = 0; k < nargs + nkw; ++k) {
+    const bool need = k < nargs && is_tensor(args[k]) && reinterpret_cast<Tensor*>(args[k])->requires_grad;
+    if (k < nargs) PyTuple_SET_ITEM(mask, k, Py_NewRef(need ? Py_True : Py_False));
+    alone &= need || is_plain(args[k]);
+  }
+  PyObject* plan = PyDict_GetItemWithError(op->plans, mask);
+  Py_DECREF(mask);
+  PyObject* saves = plan ? PyObject_GetAttr(plan, g_str_saves) : nullptr;
+  bool output = false;
+  alone &= saves && saves_tensor(saves, args, nargs, nullptr, 0, &output) && !output;
+  Py_XDECREF(saves);
+  if (!alone) return false;
+  PyObject* node = record_node(op, args, nargs, kwnames, args + nargs, nullptr, 0);
+  if (!node) return true;
+  Py_DECREF(node);
+  return stop_noted();
 }
 
 // OpCall.node(args, attrs, outs): the node alone, for in-place ops.
@@ -255,6 +348,7 @@ PyObject* op_call_plain(PyObject* callable, PyObject* const* args, size_t nargsf
     }
   }
   for (Py_ssize_t k = 0; k < nkw; ++k) arrays[nargs + k] = args[nargs + k];
+  if (t_noted.nodes && t_noted.wanted >= 0 && (stop_noted() || (any && note_last(op, args, nargs, kwnames)))) return nullptr;
   PyObject* out = PyObject_Vectorcall(op->forward, arrays, static_cast<size_t>(nargs), kwnames);
   if (!out) return nullptr;
 
@@ -293,7 +387,29 @@ PyObject* op_call_plain(PyObject* callable, PyObject* const* args, size_t nargsf
     t->requires_grad = 1;
   }
   Py_DECREF(node);
+  if (t_noted.nodes && stop_noted()) Py_CLEAR(out);
   return out;
+}
+
+// note_nodes(nodes, wanted, last): where nodes are noted from now on; returns where they were before.
+PyObject* note_nodes(PyObject*, PyObject* const* args, Py_ssize_t n) {
+  if (n != 3 || !(args[0] == Py_None || PyList_CheckExact(args[0]))) {
+    PyErr_SetString(PyExc_TypeError, "note_nodes(nodes: list or None, wanted: int, last)");
+    return nullptr;
+  }
+  const Py_ssize_t wanted = PyLong_AsSsize_t(args[1]);
+  if (wanted == -1 && PyErr_Occurred()) return nullptr;
+  PyObject* before = Py_BuildValue("(NnN)", t_noted.nodes ? t_noted.nodes : Py_NewRef(Py_None), t_noted.wanted,
+                                   t_noted.last ? t_noted.last : Py_NewRef(Py_None));
+  t_noted = {args[0] == Py_None ? nullptr : Py_NewRef(args[0]), wanted, Py_NewRef(args[2])};
+  return before;
+}
+
+// note_node(node): a node that is no op's.
+PyObject* note_node(PyObject*, PyObject* node) {
+  if (t_noted.nodes && PyList_Append(t_noted.nodes, node) < 0) return nullptr;
+  if (stop_noted()) return nullptr;
+  Py_RETURN_NONE;
 }
 
 PyObject* g_tracer = nullptr;                // tracer(op, args, attrs, out) after every call, while a graph is exported
@@ -458,7 +574,14 @@ PyType_Spec op_spec = {"rushlight._native.OpCall", sizeof(OpCall), 0,
 
 }  // namespace
 
+PyMethodDef note_functions[] = {{"note_nodes", reinterpret_cast<PyCFunction>(reinterpret_cast<void*>(note_nodes)), METH_FASTCALL,
+                                 "Where nodes with saved tensors are noted; returns where they were before."},
+                                {"note_node", note_node, METH_O, "Notes a node."},
+                                {nullptr, nullptr, 0, nullptr}};
+
 void bind_ops(nb::module_& m) {
+  PyModule_AddFunctions(m.ptr(), note_functions);
+  m.def("set_stop_type", [](nb::handle type) { g_stop_type = type.inc_ref().ptr(); });
   PyObject* op_type = PyType_FromSpec(&op_spec);
   if (!op_type) throw nb::python_error();
   m.attr("OpCall") = nb::steal(op_type);

@@ -29,6 +29,7 @@ struct Node {
   PyObject_HEAD
   long long seq;                             // above every node this one depends on
   int num_outputs;
+  char holds, used;                          // whether `saved` keeps memory alive; whether a sweep has let go of it
   PyObject *edges, *saved;
   PyObject *tensor_hooks, *pre_hooks, *post_hooks, *retain, *trace;   // None unless used
   PyObject *op, *plan, *input_meta;          // of nodes made by ops

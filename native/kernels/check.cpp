@@ -97,10 +97,21 @@ void check_floats_run(const Call& c) {
   });
 }
 
+// check_true(ok bool contiguous, text uint8): ValueError with this text unless everything is true
+void check_true_run(const Call& c) {
+  const Array &ok = *c.in[0], &text = *c.in[1];
+  const bool* p = ok.ptr<bool>();
+  bool all = true;
+  for (int64_t i = 0; i < ok.numel; ++i) all &= p[i];
+  if (all) return;
+  throw std::invalid_argument({reinterpret_cast<const char*>(text.ptr<uint8_t>()), static_cast<size_t>(text.numel)});
+}
+
 void nothing(const Call&, Meta*) {}
 
 RL_KERNEL_ANY(check_index, 0, nothing, check_index_run)
 RL_KERNEL(check_floats, 0, nothing, check_floats_run)
+RL_KERNEL_ANY(check_true, 0, nothing, check_true_run)
 
 }  // namespace
 }  // namespace rl

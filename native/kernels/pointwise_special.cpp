@@ -10,24 +10,6 @@
 namespace rl {
 namespace {
 
-// psi(x): the recurrence up to 10, then the asymptotic series (Cephes, psi.c); reflection below 0.
-double digamma_of(double x) {
-  if (x == 0) return std::copysign(std::numeric_limits<double>::infinity(), -x);
-  double result = 0;
-  if (x < 0) {
-    if (x == std::floor(x)) return std::numeric_limits<double>::quiet_NaN();
-    result = -M_PI / std::tan(M_PI * (x - std::floor(x)));
-    x = 1 - x;
-  }
-  while (x < 10) {
-    result -= 1 / x;
-    x += 1;
-  }
-  const double z = 1 / (x * x);
-  const double series = z * (1.0 / 12 - z * (1.0 / 120 - z * (1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z / 12))))));
-  return result + std::log(x) - 0.5 / x - series;
-}
-
 // Hurwitz's zeta function, by Euler and Maclaurin's formula (Cephes, zeta.c).
 double zeta_of(double x, double q) {
   static const double a[] = {12.0, -720.0, 30240.0, -1209600.0, 47900160.0, -1.8924375803183791606e9, 7.47242496e10,
@@ -65,6 +47,72 @@ double zeta_of(double x, double q) {
   }
   return s;
 }
+
+// x^a e^-x / gamma(a + 1), without the cancellation of its logarithm where a is large.
+double gamma_density(double a, double x) {
+  if (a < 20) return std::exp(a * std::log(x) - x - std::lgamma(a + 1));
+  const double mu = (x - a) / a, r = 1 / a;
+  const double rest = r * (1.0 / 12 - r * r * (1.0 / 360 - r * r * (1.0 / 1260 - r * r / 1680)));
+  return std::exp(-a * (mu - std::log1p(mu)) - rest) / std::sqrt(2 * M_PI * a);
+}
+
+// The part above a small x, of small a, where it is not 1 less the part below to many digits.
+double upper_gamma_near_zero(double a, double x) {
+  double factor = 1, sum = 0;
+  for (int n = 1; n < 200; ++n) {
+    factor *= -x / n;
+    const double term = factor / (a + n);
+    sum += term;
+    if (std::fabs(term) < 1e-17 * std::fabs(sum)) break;
+  }
+  const double log_x = std::log(x), log_gamma = a < 1e-9 ? -0.57721566490153286 * a : std::lgamma(a + 1);
+  return -std::expm1(a * log_x - log_gamma) - std::exp(a * log_x - log_gamma) * a * sum;
+}
+
+// The regularised incomplete gamma function from 0 to x, or from x up: the power series where x is small, else the continued
+// fraction (Lentz's method). Both need some multiple of sqrt(a) terms near x = a.
+double incomplete_gamma(double a, double x, bool upper) {
+  if (!(a >= 0 && x >= 0)) return std::numeric_limits<double>::quiet_NaN();
+  if (a == 0) return x > 0 ? !upper : std::numeric_limits<double>::quiet_NaN();
+  if (x == 0) return upper;
+  if (std::isinf(a)) return std::isinf(x) ? std::numeric_limits<double>::quiet_NaN() : upper;
+  if (std::isinf(x)) return !upper;
+  if (upper && x <= 1.1 && a < (x <= 0.5 ? -0.4 / std::log(x) : 1.1 * x)) return upper_gamma_near_zero(a, x);
+  const double density = gamma_density(a, x);
+  constexpr int kMost = 1000000;
+  if (x < a + 1) {
+    double term = 1, sum = 1;
+    for (int k = 1; k < kMost && term > 1e-17 * sum; ++k) {
+      term *= x / (a + k);
+      sum += term;
+    }
+    return upper ? 1 - density * sum : density * sum;
+  }
+  double b = x + 1 - a, c = 1e300, d = 1 / b, h = d;
+  for (int k = 1; k < kMost; ++k) {
+    const double up = -k * (k - a);
+    b += 2;
+    d = up * d + b;
+    c = b + up / c;
+    d = 1 / (std::fabs(d) < 1e-300 ? 1e-300 : d);
+    c = std::fabs(c) < 1e-300 ? 1e-300 : c;
+    h *= d * c;
+    if (std::fabs(d * c - 1) < 1e-16) break;
+  }
+  return upper ? density * a * h : 1 - density * a * h;
+}
+
+struct Igamma {
+  template <class T>
+  static T op(T a, T x) { return static_cast<T>(incomplete_gamma(static_cast<double>(a), static_cast<double>(x), false)); }
+};
+RL_BINARY(igamma, to_float, Igamma, RL_FLOAT)
+
+struct Igammac {
+  template <class T>
+  static T op(T a, T x) { return static_cast<T>(incomplete_gamma(static_cast<double>(a), static_cast<double>(x), true)); }
+};
+RL_BINARY(igammac, to_float, Igammac, RL_FLOAT)
 
 // Where the forms of special.h are right: the C library's and the ones above take the others.
 struct Positive {
@@ -183,6 +231,97 @@ struct Xlogy {
   }
 };
 RL_BINARY(xlogy, to_float, Xlogy, RL_FLOAT)
+
+struct Xlog1py {
+  template <class T>
+  static T op(T a, T b) {
+    if (b != b) return b;
+    return a == T(0) ? T(0) : a * std::log1p(b);
+  }
+};
+RL_BINARY(xlog1py, to_float, Xlog1py, RL_FLOAT)
+
+struct Zeta {
+  template <class T>
+  static T op(T x, T q) { return static_cast<T>(zeta_of(static_cast<double>(x), static_cast<double>(q))); }
+};
+RL_BINARY(zeta, to_float, Zeta, RL_FLOAT)
+
+struct Entr {
+  template <class T>
+  static T op(T x) {
+    if (x > T(0)) return -x * std::log(x);
+    return x == T(0) ? T(0) : x != x ? x : -std::numeric_limits<T>::infinity();
+  }
+};
+RL_UNARY(entr, to_float, Entr, RL_FLOAT)
+
+// exp(x^2) erfc(x). The square's rounding error counts, and is put back; far out erfc would be 0, and its series is short.
+double scaled_erfc(double x) {
+  if (x > 10) {
+    const double r = 0.5 / (x * x);
+    double term = 1, sum = 1;
+    for (int k = 1; k < 12; ++k) {
+      term *= -(2 * k - 1) * r;
+      sum += term;
+    }
+    return sum / (x * std::sqrt(M_PI));
+  }
+  if (x < -27) return std::numeric_limits<double>::infinity();
+  const double square = x * x, rest = std::fma(x, x, -square);
+  return std::exp(square) * (1 + rest) * std::erfc(x);
+}
+
+struct Erfcx {
+  template <class T>
+  static T op(T x) { return static_cast<T>(scaled_erfc(static_cast<double>(x))); }
+};
+RL_UNARY(erfcx, to_float, Erfcx, RL_FLOAT)
+
+// The logarithm of the normal distribution function.
+struct LogNdtr {
+  template <class T>
+  static T op(T v) {
+    const double t = static_cast<double>(v) * M_SQRT1_2;
+    if (t < -M_SQRT1_2) return static_cast<T>(std::isinf(t) ? t : std::log(scaled_erfc(-t) / 2) - t * t);
+    return static_cast<T>(std::log1p(-std::erfc(t) / 2));
+  }
+};
+RL_UNARY(log_ndtr, to_float, LogNdtr, RL_FLOAT)
+
+// The number with probability p of smaller ones, p <= 1/2: Acklam's approximation and one step of Halley's method.
+double lower_quantile(double p) {
+  static constexpr double a[] = {-3.969683028665376e+01, 2.209460984245205e+02, -2.759285104469687e+02, 1.383577518672690e+02,
+                                 -3.066479806614716e+01, 2.506628277459239e+00};
+  static constexpr double b[] = {-5.447609879822406e+01, 1.615858368580409e+02, -1.556989798598866e+02, 6.680131188771972e+01,
+                                 -1.328068155288572e+01, 1.0};
+  static constexpr double c[] = {-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e+00, -2.549732539343734e+00,
+                                 4.374664141464968e+00, 2.938163982698783e+00};
+  static constexpr double d[] = {7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e+00, 3.754408661907416e+00, 1.0};
+  double x;
+  if (p < 0.02425) {
+    const double q = std::sqrt(-2 * std::log(p));
+    x = polynomial(c, q) / polynomial(d, q);
+  } else {
+    const double q = p - 0.5, r = q * q;
+    x = polynomial(a, r) * q / polynomial(b, r);
+  }
+  const double off = 0.5 * std::erfc(-x * M_SQRT1_2) - p, u = off * std::sqrt(2 * M_PI) * std::exp(x * x / 2);
+  return x - u / (1 + x * u / 2);
+}
+
+struct Ndtri {
+  template <class T>
+  static T op(T v) {
+    const double p = static_cast<double>(v);
+    if (!(p > 0 && p < 1)) {
+      const double infinity = std::numeric_limits<double>::infinity();
+      return static_cast<T>(p == 0 ? -infinity : p == 1 ? infinity : std::numeric_limits<double>::quiet_NaN());
+    }
+    return static_cast<T>(p <= 0.5 ? lower_quantile(p) : -lower_quantile(1 - p));
+  }
+};
+RL_UNARY(ndtri, to_float, Ndtri, RL_FLOAT)
 
 struct Heaviside {
   template <class T>

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 
 #include "power.h"
 
@@ -97,6 +98,24 @@ inline float positive_trigamma(float v) {
   }
   const double r = 1.0 / (x + 5.0), z = r * r;
   return static_cast<float>(sum + r + 0.5 * z + r * z * polynomial(p, z));
+}
+
+// psi(x): the recurrence up to 10, then the asymptotic series (Cephes, psi.c); reflection below 0.
+inline double digamma_of(double x) {
+  if (x == 0) return std::copysign(std::numeric_limits<double>::infinity(), -x);
+  double result = 0;
+  if (x < 0) {
+    if (x == std::floor(x)) return std::numeric_limits<double>::quiet_NaN();
+    result = -M_PI / std::tan(M_PI * (x - std::floor(x)));
+    x = 1 - x;
+  }
+  while (x < 10) {
+    result -= 1 / x;
+    x += 1;
+  }
+  const double z = 1 / (x * x);
+  const double series = z * (1.0 / 12 - z * (1.0 / 120 - z * (1.0 / 252 - z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z / 12))))));
+  return result + std::log(x) - 0.5 / x - series;
 }
 
 }  // namespace

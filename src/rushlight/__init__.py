@@ -1,9 +1,11 @@
 """rushlight: a small torch that burns fast."""
 
+from importlib import import_module
 from math import e as e
 from math import inf as inf
 from math import nan as nan
 from math import pi as pi
+from typing import TYPE_CHECKING
 
 from . import amp as amp
 from . import autograd as autograd
@@ -49,6 +51,8 @@ from .autograd.tensor import preserve_format as preserve_format
 from .autograd.tensor import sparse_coo as sparse_coo
 from .autograd.tensor import strided as strided
 from .compiler import compile as compile
+from .linalg import cholesky_inverse as cholesky_inverse
+from .linalg import cholesky_solve as cholesky_solve
 from .linalg import det as det
 from .linalg import inverse as inverse
 from .linalg import logdet as logdet
@@ -59,4 +63,15 @@ from .ops import *  # noqa: F403
 from .serialization import load as load
 from .serialization import save as save
 
+if TYPE_CHECKING:
+    from . import distributions as distributions
+    from . import special as special
+
 newaxis = None
+
+
+def __getattr__(name):
+    """Modules that few programs need, imported when they are asked for."""
+    if name in ("distributions", "special"):
+        return import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,9 +12,10 @@ import numpy as np
 from . import _check as check
 from . import _dtypes, _native, return_types
 from .autograd.autocast import full_precision, lower_precision
-from .autograd.interop import array_from_numpy
+from .autograd.interop import array_from_numpy, from_numpy
 from .autograd.op import op
 from .autograd.tensor import Tensor
+from .ops._declare import with_out
 from .ops.algebra import cross as _cross_with_warning
 from .ops.arrange import diag_embed, tril, triu
 from .ops.extrema import amax, amin
@@ -316,8 +317,96 @@ def cholesky(A: Tensor, *, upper: bool = False, out=None) -> Tensor:
 
 @full_precision
 def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False):
-    """(L, info); info is 0 where the factorisation succeeded."""
-    return cholesky(A, upper=upper), A.new_zeros(A._a.shape[:-2], dtype=_dtypes.int32)
+    """(L, info); info is 0 where the factorisation succeeded, else the order of the leading minor that is not positive-definite."""
+    _check_matrix("cholesky", A, square=True)
+    orders = A.new_zeros(A._a.shape[:-2], dtype=_dtypes.int32)
+    try:
+        return return_types.linalg_cholesky_ex(cholesky(A, upper=upper), orders)
+    except LinAlgError:
+        if check_errors:
+            raise
+    a = _numpy(A._a)
+    factors = np.zeros_like(a)
+    for at in np.ndindex(a.shape[:-2]):
+        factors[at], order = _partial_cholesky(a[at])
+        orders[at] = order
+    L = from_numpy(factors)
+    return return_types.linalg_cholesky_ex(_t(L) if upper else L, orders)
+
+
+def _partial_cholesky(a):
+    """The factor of the largest leading part that has one, and the order of the next (0 if there is none)."""
+    L = np.zeros_like(a)
+    for order in range(1, a.shape[0] + 1):
+        try:
+            L[:order, :order] = np.linalg.cholesky(a[:order, :order])
+        except np.linalg.LinAlgError:
+            return L, order
+    return L, 0
+
+
+def _solve_both(factor, b, upper):
+    """X with A X = B for a factor of A, as NumPy arrays; the other triangle is not read."""
+    a = np.triu(factor).swapaxes(-1, -2) if upper else np.tril(factor)
+    return np.linalg.solve(a.swapaxes(-1, -2), np.linalg.solve(a, b))
+
+
+def _by_factor(common, L, upper):
+    """The gradient of a factor of A, from that of A's inverse: `common` is symmetric."""
+    return -matmul(L, common) if upper else -matmul(common, L)
+
+
+@op
+def _cholesky_solve(b, factor, /, *, upper):
+    return _native_array(_solve_both(_numpy(factor), _numpy(b), upper), b.dtype)
+
+
+@_cholesky_solve.vjp
+def _(g, factor, out, b_shape, *, upper, needs):
+    gb = _cholesky_solve(g, factor, upper=upper)
+    gf = None
+    if needs[1]:
+        common = matmul(gb, _t(out))
+        gf = _by_factor(common + _t(common), factor, upper).sum_to_size(factor._a.shape)
+    return gb.sum_to_size(b_shape), gf
+
+
+@op
+def _cholesky_inverse(factor, /, *, upper):
+    a = _numpy(factor)
+    return _native_array(_solve_both(a, np.broadcast_to(np.eye(a.shape[-1], dtype=a.dtype), a.shape), upper), factor.dtype)
+
+
+@_cholesky_inverse.vjp
+def _(g, factor, out, *, upper):
+    return _by_factor(matmul(out, matmul(g + _t(g), out)), factor, upper)
+
+
+@with_out
+def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
+    """X with A @ X = B, where L is the Cholesky factor of A (lower triangular, or `upper`)."""
+    for what, x in (("b", B), ("u", L)):
+        if x._a.ndim < 2:
+            raise RuntimeError(f"{what} should have at least 2 dimensions, but has {x._a.ndim} dimensions instead")
+    n, rows = L._a.shape[-1], B._a.shape[-2]
+    if L._a.shape[-2] != n:
+        raise RuntimeError(f"cholesky_solve: A must be batches of square matrices, but they are {L._a.shape[-2]} by {n} matrices")
+    if rows != n:
+        raise RuntimeError(f"Incompatible matrix sizes for cholesky_solve: each A matrix is {n} by {n} but each b matrix is {rows} by "
+                           f"{B._a.shape[-1]}")  # fmt: skip
+    return _cholesky_solve(B, L, upper=upper)
+
+
+@with_out
+def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
+    """The inverse of A from its Cholesky factor (lower triangular, or `upper`)."""
+    if L._a.ndim < 2:
+        raise RuntimeError("cholesky_inverse: The input tensor A must have at least 2 dimensions.")
+    if L._a.shape[-1] != L._a.shape[-2]:
+        raise RuntimeError(
+            f"cholesky_inverse: A must be batches of square matrices, but they are {L._a.shape[-2]} by {L._a.shape[-1]} matrices"
+        )
+    return _cholesky_inverse(L, upper=upper)
 
 
 @op(grad_name="LinalgQrBackward0")
@@ -571,5 +660,6 @@ def logdet(input: Tensor) -> Tensor:
 
 inverse, pinverse = inv, pinv
 for _name, _function in {"inverse": inv, "det": det, "slogdet": slogdet, "logdet": logdet, "matrix_power": matrix_power,
-                         "pinverse": pinv, "cholesky": cholesky}.items():  # fmt: skip
+                         "pinverse": pinv, "cholesky": cholesky, "cholesky_solve": cholesky_solve,
+                         "cholesky_inverse": cholesky_inverse}.items():  # fmt: skip
     setattr(Tensor, _name, _function)

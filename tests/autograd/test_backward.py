@@ -393,3 +393,29 @@ def test_a_part_of_what_somebody_holds():
         T.autograd.backward([y, y[1], y[2:]], [given, T.tensor(1.0), T.ones(2)])
         assert given.tolist() == [1.0] * 4
         assert x.grad.tolist() == [1.0, 2.0, 2.0, 2.0]
+
+
+# name: (the op, whether its node keeps tensors)
+SHARED = {
+    "stack": lambda T, a: T.stack([a, a]), "cat": lambda T, a: T.cat([a, a]), "add": lambda T, a: a + 1, "mul": lambda T, a: a * 2,
+    "view": lambda T, a: a.view(1, 3), "expand": lambda T, a: a.expand(2, 3), "sum": lambda T, a: a.sum(), "to": lambda T, a: a.double(),
+    "select": lambda T, a: a[0], "slice": lambda T, a: a[:2], "mean": lambda T, a: a.mean(), "sub": lambda T, a: a - a,
+    "transpose": lambda T, a: a.view(1, 3).t(), "index": lambda T, a: a[[0, 2]], "exp": lambda T, a: a.exp(), "sin": lambda T, a: a.sin(),
+    "clone": lambda T, a: a.clone(), "where": lambda T, a: T.where(a > 0, a, 0.0), "cumsum": lambda T, a: a.cumsum(0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_two_sweeps_of_a_shared_part(name):
+    """A node that keeps no tensors can be swept twice, as in PyTorch; one that does cannot."""
+    outcomes = []
+    for T in (torch, rushlight):
+        a = T.ones(3).requires_grad_()
+        shared = SHARED[name](T, a)
+        try:
+            shared.sum().backward()
+            (shared * 3).sum().backward()
+            outcomes.append(a.grad.tolist())
+        except RuntimeError as e:
+            outcomes.append(str(e))
+    assert outcomes[0] == outcomes[1]

@@ -32,6 +32,9 @@ ROWS = [
     Row("slogdet", lambda T, x: T.linalg.slogdet(x), lambda r: regular(r, 2, 3, 3), **L), Row("slogdet", lambda T, x: T.logdet(spd(T, x)), lambda r: r(3, 3), "logdet", **L),
     *[Row("solve", lambda T, a, b: T.linalg.solve(a, b), lambda r, s=s: (regular(r, 3, 3), r(*s)), f"{s}", **L) for s in ((3,), (3, 2))], Row("solve", lambda T, a, b: T.linalg.solve(a, b), lambda r: (regular(r, 2, 3, 3), r(2, 3, 2)), "batch", **L),
     Row("solve", lambda T, a, b: T.linalg.solve(a, b, left=False), lambda r: (regular(r, 3, 3), r(2, 3)), "right", **L), *[Row("solve", lambda T, a, b, u=u: T.linalg.solve_triangular(a, b, upper=u), lambda r: (regular(r, 3, 3), r(3, 2)), f"triangular_{u}", **L) for u in (True, False)],
+    *[Row("cholesky_solve", lambda T, x, b, u=u: T.cholesky_solve(b, x + 2 * T.eye(3, dtype=x.dtype), u), lambda r: (r.positive(2, 3, 3), r(3, 2)), f"{u}", **L) for u in (False, True)],
+    *[Row("cholesky_inverse", lambda T, x, u=u: T.cholesky_inverse(x, u), lambda r: r.positive(2, 3, 3), f"{u}", **L) for u in (False, True)],
+    Row("cholesky", lambda T, x: T.linalg.cholesky_ex(T.stack([spd(T, x), -T.eye(3, dtype=x.dtype), T.tensor([[1.0, 0, 0], [0, 1, 0], [0, 0, -1]], dtype=x.dtype)])).info, lambda r: r(3, 3), "ex", grad=False, **L),
     *[Row("cholesky", lambda T, x, u=u: T.linalg.cholesky(spd(T, x), upper=u), lambda r: r(2, 3, 3), f"{u}", **L) for u in (False, True)],
     *[Row("qr", lambda T, x: T.linalg.qr(x), lambda r, s=s: r(*s), f"{s}", **L) for s in ((3, 3), (5, 3), (2, 4, 3))], Row("qr", lambda T, x: T.linalg.qr(x, "complete"), lambda r: r(5, 3), "complete", grad=False, **L), Row("qr", lambda T, x: T.linalg.qr(x, "r").R, lambda r: r(5, 3), "r", grad=False, **L),
     *[Row("svd", lambda T, x: T.linalg.svdvals(x), lambda r, s=s: r(*s), f"values_{s}", **L) for s in ((3, 3), (5, 3), (3, 5), (2, 4, 3))],
@@ -56,6 +59,7 @@ def e(label, fn):
 
 
 ERRORS = [
+    ErrorRow("cholesky_solve", lambda T: T.cholesky_solve(T.ones(2), T.ones(2, 2)), "vector"), ErrorRow("cholesky_solve", lambda T: T.cholesky_solve(T.ones(3, 1), T.ones(2, 2)), "sizes"), ErrorRow("cholesky_inverse", lambda T: T.cholesky_inverse(T.ones(2)), "vector"), ErrorRow("cholesky_inverse", lambda T: T.cholesky_inverse(T.ones(2, 3)), "shape"),
     e("inv_vector", lambda T: T.linalg.inv(T.zeros(3))), e("inv_singular", lambda T: T.linalg.inv(T.zeros(2, 2))), e("inv_singular_last", lambda T: T.linalg.inv(T.ones(2, 2))), e("inv_shape", lambda T: T.linalg.inv(T.zeros(2, 3))), e("cholesky", lambda T: T.linalg.cholesky(-T.eye(2))), e("cholesky_batch", lambda T: T.linalg.cholesky(T.stack([T.eye(2), -T.eye(2)]))),
     e("solve_singular", lambda T: T.linalg.solve(T.zeros(2, 2), T.ones(2))), e("solve_shape", lambda T: T.linalg.solve(T.eye(2), T.ones(3))), e("det_int", lambda T: T.linalg.det(T.arange(4).reshape(2, 2))), e("det_vector", lambda T: T.linalg.det(T.zeros(2))), e("qr_mode", lambda T: T.linalg.qr(T.eye(2), "full")),
     e("norm_order", lambda T: T.linalg.matrix_norm(T.eye(2), 3)), e("norm_name", lambda T: T.linalg.norm(T.eye(2), "foo")), e("norm_vector", lambda T: T.linalg.matrix_norm(T.zeros(2))), e("norm_dims", lambda T: T.linalg.norm(T.zeros(2, 2, 2), dim=(0, 1, 2))), e("norm_dim", lambda T: T.linalg.norm(T.eye(2), "fro", dim=0)),

@@ -9,7 +9,14 @@ from .. import _native
 from .node import AccumulateGrad, accumulate, edge_of
 from .op import fit
 
-__all__ = ["run_backward"]
+__all__ = ["run_backward", "only_inputs"]
+
+_asked = False  # whether the sweep that is running was asked for gradients of given inputs
+
+
+def only_inputs() -> bool:
+    """Whether the sweep that is running leaves every `.grad` alone."""
+    return _asked
 
 
 def run_backward(edges, grads, *, retain_graph, create_graph, inputs=None):
@@ -18,7 +25,9 @@ def run_backward(edges, grads, *, retain_graph, create_graph, inputs=None):
     With `inputs` (tensors), returns their gradients (None where unreached) and leaves every `.grad` alone; without,
     accumulates into the leaves' `.grad`.
     """
-    before = _native.set_grad_enabled(create_graph)
+    global _asked
+    before, before_asked = _native.set_grad_enabled(create_graph), _asked
+    _asked = inputs is not None
     try:
         if inputs is None:
             _native.sweep(edges, grads, bool(retain_graph), None, None, None)
@@ -32,6 +41,7 @@ def run_backward(edges, grads, *, retain_graph, create_graph, inputs=None):
         return captured
     finally:
         _native.set_grad_enabled(before)
+        _asked = before_asked
 
 
 def _reaching(roots, targets):

@@ -72,8 +72,9 @@ class FunctionCtx(Node):
         """What `save_for_backward` was given. RuntimeError once freed, or if one has been overwritten."""
         if self.saved is FREED:
             raise RuntimeError(FREED_MESSAGE)
+        saved = self.saved if isinstance(self.saved, (list, tuple)) else self.saved.take()  # held.py
         out = []
-        for kind, item, version, nr in self.saved:
+        for kind, item, version, nr in saved:
             if kind == "none":
                 out.append(None)
                 continue
@@ -222,6 +223,8 @@ class Function(metaclass=_FunctionMeta):
                 t._node, t._output_nr, t._requires_grad = ctx, nr, True
         ctx.saved = [_entry(t, numbers.get(id(t))) for t in ctx._to_save]
         ctx._to_save = ctx._dirty = ctx._non_differentiable = ()
+        if any(entry[0] != "none" for entry in ctx.saved):
+            _native.note_node(ctx)
 
 
 def _entry(t, nr):

@@ -379,8 +379,8 @@ def _has_unused_graph(tensor):
         if node is None or node in seen:
             continue
         seen.add(node)
-        freed |= node.saved is FREED
-        if node.saved and node.saved is not FREED:
+        freed |= node.used or node.saved is FREED
+        if node.saved and node.saved is not FREED and not node.used:
             return True
         stack.extend(edge[0] for edge in node.edges if edge is not None)
     return not freed

@@ -15,7 +15,8 @@ from ..autograd.inplace import apply_inplace
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
 
-__all__ = ["method", "unary", "write_out", "inplace_method", "with_out", "tensor_method", "numpy_names", "contig"]
+__all__ = ["method", "unary", "write_out", "inplace_method", "with_out", "tensor_method", "numpy_names", "contig",
+           "underivable"]
 
 
 def contig(a):
@@ -143,3 +144,12 @@ def unary(name, rule, doc, *, kernel=None, grad_name=None, inplace=True, onnx=No
     if inplace:
         inplace_method(name + "_", call, getattr(K, kernel + "_into"))
     return with_out(function)
+
+
+def underivable(name):
+    """A rule for an input that an op cannot be derived by."""
+
+    def rule(g):
+        raise NotImplementedError(f"the derivative for '{name}' is not implemented.")
+
+    return rule

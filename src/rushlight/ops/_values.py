@@ -7,12 +7,15 @@ between two ways of computing one thing is made for the longer way while a step 
 
 from __future__ import annotations
 
+import numpy as np
+
 from .. import _recording
 from .._kernels import K
+from ..autograd.interop import array_from_numpy
 from ._declare import contig
 
 __all__ = [
-    "check_index", "check_floats", "may_read", "POSITION", "COPIED", "TAKEN",
+    "check_index", "check_floats", "check_true", "may_read", "POSITION", "COPIED", "TAKEN",
     "QUANTILES", "NANQUANTILES", "DEVIATIONS", "VARIANCES", "WEIGHTS", "SUMS", "NO_ZEROS", "FINITE",
 ]  # fmt: skip
 
@@ -33,3 +36,9 @@ def check_floats(x, rule, number=0.0) -> None:
 def may_read() -> bool:
     """Whether values may be looked at to find a shorter way: not while a step is being recorded."""
     return _recording.watching() is None
+
+
+def check_true(ok, message) -> None:
+    """ValueError with this message unless a bool tensor is all true."""
+    text = array_from_numpy(np.frombuffer(message.encode(), dtype=np.uint8).copy())
+    K.check_true(contig(ok._a), text)

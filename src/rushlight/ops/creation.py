@@ -101,6 +101,23 @@ def empty_strided(size, stride, *, dtype=None, layout=None, device=None, require
     return _finish(a, requires_grad)
 
 
+def _memory_order(shape, strides):
+    """The dimensions, outermost first, as PyTorch sorts them: by strides; one with stride 0 stays where it is."""
+    order = list(range(len(shape)))[::-1]
+    for i in range(1, len(order)):
+        at = i
+        for before in range(i)[::-1]:
+            a, b = order[before], order[at]
+            if strides[a] == 0 or strides[b] == 0:
+                continue
+            if strides[a] < strides[b]:
+                break
+            if strides[a] > strides[b] or shape[a] > shape[b]:
+                order[before], order[at] = b, a
+                at = before
+    return order[::-1]
+
+
 def _like(input, dtype, device, value, requires_grad, memory_format=None):
     as_device(device)
     source = input._a
@@ -108,7 +125,7 @@ def _like(input, dtype, device, value, requires_grad, memory_format=None):
     if source.contiguous or getattr(memory_format, "name", None) == "contiguous_format":
         a = _native.empty(source.shape, dtype.code)
     else:  # keeps the order of dimensions in memory
-        order = sorted(range(source.ndim), key=lambda d: -source.strides[d])
+        order = _memory_order(source.shape, source.strides)
         dense = _native.empty([source.shape[d] for d in order], dtype.code)
         a = dense.permute([order.index(d) for d in range(source.ndim)])
     if value is not None:

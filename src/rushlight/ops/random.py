@@ -9,10 +9,11 @@ from .. import _dtypes, _native, _recording
 from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
-from ._declare import method, write_out
+from ._declare import contig, method, underivable, write_out
 from ._values import DEVIATIONS, SUMS, WEIGHTS, check_floats
 from .creation import _like, _new
 from .random_fill import DIGITS, _bernoulli_, _normal_, _number, _random_, _state
+from .shape import broadcast_tensors
 
 __all__ = [
     "rand",
@@ -26,6 +27,7 @@ __all__ = [
     "bernoulli",
     "multinomial",
     "poisson",
+    "binomial",
 ]
 
 # -- new tensors -----------------------------------------------------------------------------------------------------
@@ -257,6 +259,72 @@ def poisson(input: Tensor, generator=None) -> Tensor:
     Reference: https://docs.pytorch.org/docs/stable/generated/torch.poisson.html
     """
     return _poisson(input, state=_state(generator))
+
+
+@op(name="binomial", broadcasts=True)
+def _binomial(count, prob, /, *, state):
+    out = _native.empty(count.shape, count.dtype.code)
+    K.random_binomial_into(out, state, contig(count), contig(prob))
+    return out
+
+
+_binomial.vjp(count=underivable("binomial: count"), prob=underivable("binomial: prob"))
+
+
+def binomial(count: Tensor, prob: Tensor, generator=None) -> Tensor:
+    """How many of `count` trials succeed, each with probability `prob`, as floating-point numbers.
+
+    Raises: ValueError for integer counts, RuntimeError for two dtypes.
+    Reference: https://docs.pytorch.org/docs/stable/generated/torch.binomial.html
+    """
+    for what, x in (("count", count), ("prob", prob)):
+        if not x.is_floating_point():
+            raise ValueError(f"binomial only supports floating-point dtypes for {what}, got: {x._a.dtype.scalar_name}")
+    if count._a.dtype is not prob._a.dtype:
+        raise RuntimeError(f"Found dtype {prob._a.dtype.scalar_name} but expected {count._a.dtype.scalar_name}")
+    return _binomial(*broadcast_tensors(count, prob), state=_state(generator))
+
+
+_gamma_grad = op(K.gamma_grad, name="standard_gamma_backward")
+_gamma_grad.vjp(a=underivable("_standard_gamma_grad"), b=underivable("_standard_gamma_grad"))
+_dirichlet_grad = op(K.dirichlet_grad, name="sample_dirichlet_backward")
+_dirichlet_grad.vjp(**dict.fromkeys("abc", underivable("_dirichlet_grad: x")))
+
+
+def _drawn(kernel, x, state):
+    out = _native.empty(x.shape, x.dtype.code)
+    kernel(out, state, contig(x))
+    return out
+
+
+@op(name="standard_gamma")
+def _standard_gamma(concentration, /, *, state):
+    return _drawn(K.random_gamma_into, concentration, state)
+
+
+_standard_gamma.vjp(concentration=lambda g, concentration, out: g * _gamma_grad(concentration.contiguous(), out))
+
+
+def standard_gamma(concentration: Tensor, generator=None) -> Tensor:
+    """Gamma-distributed numbers of rate one. The gradient is that of a draw at a fixed quantile."""
+    return _standard_gamma(concentration, state=_state(generator))
+
+
+@op(name="sample_dirichlet")
+def _sample_dirichlet(concentration, /, *, state):
+    return _drawn(K.random_dirichlet_into, concentration, state)
+
+
+@_sample_dirichlet.vjp
+def _(g, concentration, out):
+    total = concentration.sum(-1, True).expand(concentration._a.shape)
+    slope = _dirichlet_grad(out, concentration.contiguous(), total.contiguous())
+    return slope * (g - (out * g).sum(-1, True))
+
+
+def sample_dirichlet(concentration: Tensor, generator=None) -> Tensor:
+    """Rows of positive numbers with sum one, Dirichlet-distributed. The gradient is that of a draw at fixed quantiles."""
+    return _sample_dirichlet(concentration, state=_state(generator))
 
 
 def _normal_op(name, grad_name, inputs):

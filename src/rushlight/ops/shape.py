@@ -366,14 +366,19 @@ def broadcast_to(input: Tensor, size) -> Tensor:
 
 def broadcast_shapes(*shapes) -> Size:
     """The shape that the given shapes broadcast to."""
-    shapes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    shapes = [(s,) if isinstance(s, int) else s for s in shapes]
     n = max((len(s) for s in shapes), default=0)
     out = [1] * n
-    for shape in shapes:
-        for i, s in enumerate(shape, n - len(shape)):
-            if s != 1 and out[i] != 1 and s != out[i]:
-                raise RuntimeError("Shape mismatch: objects cannot be broadcast to a single shape")
-            out[i] = s if out[i] == 1 else out[i]
+    for k, shape in enumerate(shapes):
+        for i in range(-1, -1 - len(shape), -1):
+            size = shape[i]
+            if size < 0:
+                raise ValueError("Attempting to broadcast a dimension with negative length!")
+            if out[i] == 1:
+                out[i] = size
+            elif size not in (1, out[i]):
+                raise RuntimeError(f"Attempting to broadcast a dimension of length {size} at {i}! Mismatching argument at index {k} had "
+                                   f"{shape}; but expected shape should be broadcastable to {out}")  # fmt: skip
     return Size(out)
 
 
@@ -535,17 +540,47 @@ def _as_strided(x, /, *, size, stride, storage_offset):
     return x.as_strided(size, stride, storage_offset)
 
 
-@op
-def _as_strided_backward(g, /, *, shape, strides, offset, size, stride, storage_offset):
-    # Sum into a buffer laid out like the input's storage, then read the input's geometry out of it.
+def _geometry(shape, strides, offset, size, stride, storage_offset):
+    """How many elements of storage an input and a view of it reach, and whether elements of the input share memory."""
     reach = 1 + builtins.max(
         offset + builtins.sum((n - 1) * s for n, s in zip(shape, strides, strict=True)),
         storage_offset + builtins.sum((n - 1) * s for n, s in zip(size, stride, strict=True)),
     )
-    buffer = _native.empty((reach,), g.dtype.code)
+    return reach, _share_memory(shape, strides)
+
+
+def _share_memory(shape, strides):
+    span = 0
+    for step, n in sorted((s, n) for n, s in zip(shape, strides, strict=True) if n > 1):
+        if step <= span:
+            return True
+        span += step * (n - 1)
+    return False
+
+
+def _zeros(reach, dtype):
+    buffer = _native.empty((reach,), dtype.code)
     K.fill_into(buffer, 0)
-    target = buffer.as_strided(size, stride, storage_offset)
-    K.add_overlapping_into(target, g)
+    return buffer
+
+
+def _shared_out(buffer, shape, strides, offset):
+    """Divides among the elements at each place of a buffer that share it."""
+    counts = _zeros(buffer.numel, buffer.dtype)
+    ones = _native.empty(shape, buffer.dtype.code)
+    K.fill_into(ones, 1)
+    K.add_overlapping_into(counts.as_strided(shape, strides, offset), ones)
+    K.div_into(buffer, buffer, K.maximum(counts, 1.0))
+
+
+@op
+def _as_strided_backward(g, /, *, shape, strides, offset, size, stride, storage_offset):
+    # Sum into a buffer laid out like the input's storage, then read the input's geometry out of it.
+    reach, shared = _geometry(shape, strides, offset, size, stride, storage_offset)
+    buffer = _zeros(reach, g.dtype)
+    K.add_overlapping_into(buffer.as_strided(size, stride, storage_offset), g)
+    if shared:
+        _shared_out(buffer, shape, strides, offset)
     out = _native.empty(shape, g.dtype.code)
     K.copy_into(out, buffer.as_strided(shape, strides, offset))
     return out
@@ -557,13 +592,14 @@ _as_strided_backward.vjp(g=lambda g, strides, offset, size, stride, storage_offs
 
 @op
 def _restride(g, /, *, strides, offset, size, stride, storage_offset):
-    reach = 1 + builtins.max(
-        offset + builtins.sum((n - 1) * s for n, s in zip(g.shape, strides, strict=True)),
-        storage_offset + builtins.sum((n - 1) * s for n, s in zip(size, stride, strict=True)),
-    )
-    buffer = _native.empty((reach,), g.dtype.code)
-    K.fill_into(buffer, 0)
-    K.copy_into(buffer.as_strided(g.shape, strides, offset), g)
+    reach, shared = _geometry(g.shape, strides, offset, size, stride, storage_offset)
+    buffer = _zeros(reach, g.dtype)
+    place = buffer.as_strided(g.shape, strides, offset)
+    if shared:
+        K.add_overlapping_into(place, g)
+        _shared_out(buffer, g.shape, strides, offset)
+    else:
+        K.copy_into(place, g)
     out = _native.empty(size, g.dtype.code)
     K.copy_into(out, buffer.as_strided(size, stride, storage_offset))
     return out

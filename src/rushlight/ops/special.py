@@ -8,14 +8,14 @@ from .. import _dtypes, return_types
 from .._kernels import K
 from ..autograd.op import op
 from ..autograd.tensor import Tensor
-from ._declare import method, tensor_method, unary
+from ._declare import method, tensor_method, unary, underivable
 from .creation import tensor
 from .pointwise import _binary, _where, isnan, lgamma, log, pow, sign
 
 __all__ = [
     "digamma", "polygamma", "i0", "sinc", "logit", "sgn", "xlogy", "heaviside", "nextafter", "ldexp", "frexp", "float_power",
     "gcd", "lcm", "deg2rad", "rad2deg", "signbit", "angle", "mvlgamma", "isposinf", "isneginf",
-    "isreal",
+    "isreal", "igamma", "igammac",
 ]  # fmt: skip
 
 
@@ -53,13 +53,18 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
     return lgamma(input.unsqueeze(-1) + steps).sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
 
 
-i0 = unary("i0", lambda g, a: g * _i1(a), "The modified Bessel function of order zero.")
+def unnamed(name, rule=None, kernel=None):
+    """A function of one tensor that is no method: `rushlight.special` has it."""
+    call = op(getattr(K, kernel or name), name=f"special_{name}", grad_name=f"Special{name.title().replace('_', '')}Backward0",
+              differentiable=rule is not None)  # fmt: skip
+    if rule is not None:
+        call.vjp(a=rule)
+    return call
 
 
-def _i1(x):
-    # d/dx i0, by the recurrence's integral form: the mean of exp(x cos t) cos t over half a turn.
-    t = (tensor([k + 0.5 for k in range(64)], dtype=x._a.dtype) * (math.pi / 64)).cos()
-    return ((x.unsqueeze(-1) * t).exp() * t).mean(-1)
+i0 = unary("i0", lambda g, a: g * i1(a), "The modified Bessel function of order zero.")
+# The slope of i1(x) / x is 0 at 0, where i1(x) / x is 1/2.
+i1 = unnamed("i1", lambda g, a, out: g * _where(a == 0, 0.5, i0(a) - out / _where(a == 0, 1.0, a)))
 
 
 # -- functions of one variable ---------------------------------------------------------------------------------------
@@ -152,6 +157,12 @@ def xlogy(input, other, *, out=None) -> Tensor:
     return _xlogy(input, other, out=out)
 
 
+# Neither can be derived by the first argument, as in PyTorch.
+_density = lambda a, x: ((a - 1) * log(x) - x - lgamma(a)).exp()  # noqa: E731
+igamma = _binary("igamma", "The regularised lower incomplete gamma function: of gamma numbers of shape `input`, the part below "
+                 "`other`.", a=underivable("igamma: input"), b=lambda g, a, b: g * _density(a, b))  # fmt: skip
+igammac = _binary("igammac", "1 - igamma(input, other), the part above.",
+                  a=underivable("igammac: input"), b=lambda g, a, b: -g * _density(a, b))  # fmt: skip
 _heaviside = _binary("heaviside", "0 for negative input, 1 for positive, `values` at 0.")
 nextafter = _binary("nextafter", "The next floating-point number after input in the direction of other.")
 gcd = _binary("gcd", "The greatest common divisor of integers.")
