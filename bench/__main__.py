@@ -9,10 +9,12 @@ matrix product, or its bytes at that of walking through arrays.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import math
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -34,7 +36,8 @@ class Worker:
         self.what = f"{name} on {peer}"
         self.errors = tempfile.TemporaryFile("w+")
         command = [sys.executable, "-m", "bench.worker", name, peer]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True)
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.errors, text=True,
+                                        start_new_session=True)  # fmt: skip
         try:
             self.ready = self._answer() is not None
         except ChildProcessError as error:
@@ -42,6 +45,7 @@ class Worker:
                 raise SystemExit(str(error)) from None
             print(str(error).replace("\n", " ")[-300:], file=sys.stderr)
             self.ready = False
+            self._kill()
 
     def _answer(self):
         for line in self.process.stdout:
@@ -57,9 +61,15 @@ class Worker:
         except ChildProcessError as error:
             raise SystemExit(str(error)) from None
 
+    def _kill(self):
+        """Ends what the process has started: compilers go on in the background, and take time from those that are measured."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+        self._kill()
         self.errors.close()
 
 
