@@ -26,7 +26,7 @@ Registry& registry() {
   return r;
 }
 
-const CoreApi kCoreApi = {pool_parallel_for, cached_alloc, cached_free, &g_default_dtype};
+const CoreApi kCoreApi = {pool_parallel_for, scratch_alloc, scratch_free, &g_default_dtype};
 
 void copy_array(const Array& out, const Array& in) {
   const Array* o = &out;

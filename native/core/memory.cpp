@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <new>
+#include <utility>
 #include <vector>
 
 #include "array.h"
@@ -133,6 +134,52 @@ void reset_peak_memory_stats() {
   Cache& c = cache();
   std::lock_guard<std::mutex> lock(c.mutex);
   c.stats.peak = c.stats.in_use;
+}
+
+namespace {
+
+// What a thread has freed of kernels' scratch memory, for its next kernel: no lock, and still in this core's cache.
+class ThreadCache {
+ public:
+  static constexpr size_t kMost = size_t{256} << 10, kHeld = size_t{4} << 20;   // of a block, of a thread
+  ~ThreadCache() {
+    for (auto& list : lists_)
+      for (auto& [p, bytes] : list) cached_free(p, bytes);
+  }
+  void* take(const SizeClass& k) {
+    auto& list = lists_[k.index];
+    if (list.empty()) return nullptr;
+    void* p = list.back().first;
+    list.pop_back();
+    held_ -= k.bytes;
+    return p;
+  }
+  bool keep(const SizeClass& k, void* p) {
+    if (held_ + k.bytes > kHeld) return false;
+    lists_[k.index].emplace_back(p, k.bytes);
+    held_ += k.bytes;
+    return true;
+  }
+
+ private:
+  std::vector<std::pair<void*, size_t>> lists_[16 + 8 * 4];    // of the classes up to kMost
+  size_t held_ = 0;
+};
+
+thread_local ThreadCache t_scratch;
+
+}  // namespace
+
+void* scratch_alloc(size_t nbytes) {
+  const SizeClass k = size_class(nbytes);
+  if (!kExact && k.bytes <= ThreadCache::kMost)
+    if (void* p = t_scratch.take(k)) return p;
+  return cached_alloc(nbytes);
+}
+
+void scratch_free(void* p, size_t nbytes) {
+  const SizeClass k = size_class(nbytes);
+  if (kExact || k.bytes > ThreadCache::kMost || !t_scratch.keep(k, p)) cached_free(p, nbytes);
 }
 
 void own_memory(Storage* s) {

@@ -9,6 +9,9 @@ namespace rl {
 
 void* cached_alloc(size_t nbytes);           // 64-byte aligned; throws std::bad_alloc
 void cached_free(void* p, size_t nbytes);    // nbytes as given to cached_alloc
+// The same for what a kernel frees in the thread that has allocated it.
+void* scratch_alloc(size_t nbytes);
+void scratch_free(void* p, size_t nbytes);
 void empty_cache();
 
 struct MemoryStats {

@@ -82,6 +82,16 @@ struct Sizes {
   int64_t seen(int64_t end) const { return causal && end < S ? end : S; }
 };
 
+// Jobs of `work` multiply-adds each; small ones are taken together, so that they are worth handing over.
+template <class F>
+void in_groups(int64_t jobs, int64_t work, const F& job) {
+  constexpr int64_t kEnough = int64_t{1} << 17;
+  const int64_t per = std::max<int64_t>(1, kEnough / std::max<int64_t>(1, work));
+  parallel_for((jobs + per - 1) / per, [&](int64_t group) {
+    for (int64_t k = group * per; k < std::min(jobs, (group + 1) * per); ++k) job(k);
+  });
+}
+
 struct Transposed {};
 
 // All columns of a matrix as panels: those of panel q begin at q * NR * rows.
@@ -319,7 +329,7 @@ void attention_forward(const Call& c) {
   const Sizes z(c, q, k, v, c.in[3], c.in[4]);
   const int64_t chunks = (z.L + kQueries - 1) / kQueries;
   const Tiles all(z.L);
-  parallel_for(z.batches * chunks, [&](int64_t job) {
+  in_groups(z.batches * chunks, z.L * z.S * (z.E + z.Ev) / std::max<int64_t>(1, chunks), [&](int64_t job) {
     const int64_t b = job / chunks, part = job % chunks;
     const int64_t t0 = all.count * part / chunks, t1 = all.count * (part + 1) / chunks;
     const int64_t seen = z.seen(all.at(t1)), first = all.at(t0), rows = all.at(t1) - first;
@@ -459,7 +469,7 @@ void attention_backward(const Call& c) {
   const int64_t parts = std::max<int64_t>(1, std::min(blocks, kJobs / std::max<int64_t>(1, z.batches)));
   const int64_t each = z.S * (z.E + z.Ev);
   Scratch<T> partial(parts > 1 ? z.batches * parts * each : 0);
-  parallel_for(z.batches * parts, [&](int64_t job) {
+  in_groups(z.batches * parts, z.L * z.S * (z.E + z.Ev) / parts, [&](int64_t job) {
     const int64_t b = job / parts, part = job % parts;
     const int64_t first = all.at(all.count * part / parts), end = all.at(all.count * (part + 1) / parts);
     const int64_t rows = end - first;
