@@ -42,7 +42,7 @@ class Product {
   void run(bool parallel) {
     if (tiles_.rows == 0 || N_ == 0) return;
     if (K_ == 0) return nothing();
-    if (parallel && (in_place_ || (tiles_.count <= kFewTiles && N_ >= 4 * NR))) return columns();
+    if (parallel && (in_place_ || (tiles_.count <= kFewTiles && N_ > NR))) return columns();
     if (!parallel && tiles_.count <= kTiles) return panel_by_panel();
     const int64_t nc_max = N_ < kNC<T> ? (N_ + NR - 1) / NR * NR : kNC<T>;
     const int64_t block = k_block(K_);
