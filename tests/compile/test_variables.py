@@ -123,11 +123,15 @@ class Returned(Model):
 MODELS = [Divergence, Attention, MovingMean, MovingBuffer, Recurrent, Several, Returned]
 
 
+def flat(kept):
+    return kept if isinstance(kept, tuple) else (kept,)
+
+
 def values(kept):
-    return [t.tolist() for t in (kept if isinstance(kept, tuple) else (kept,))]
+    return [t.tolist() for t in flat(kept)]
 
 
-def inside(model, optimizer, x):
+def inside(model, optimizer):
     """The whole step is compiled."""
 
     def step(x):
@@ -146,7 +150,7 @@ def train(cls, way, wrap, between=lambda model, k: None):
     model = cls()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
     if way == "step":
-        call = wrap(inside(model, optimizer, None))
+        call = wrap(inside(model, optimizer))
     else:
         called = wrap(model)
 
@@ -154,7 +158,7 @@ def train(cls, way, wrap, between=lambda model, k: None):
             optimizer.zero_grad()
             loss = called(x).sum()
             if way == "module and what it keeps":
-                loss = loss + sum(t.sum() for t in (lambda k: k if isinstance(k, tuple) else (k,))(model.kept()))
+                loss = loss + sum(t.sum() for t in flat(model.kept()))
             loss.backward()
             optimizer.step()
             return loss.detach()

@@ -21,7 +21,6 @@ from ..autograd.tensor import Tensor
 from ..ops.creation import ones_like, zeros
 from .reach import reach
 from .record import (
-    SHARED,
     Recording,
     Refused,
     Watch,
@@ -31,10 +30,9 @@ from .record import (
     fixed_memory,
     flat_call,
     guard_watched,
-    position,
 )
 from .tree import flatten, unflatten
-from .variables import assigned, held_in, without_history
+from .variables import SHARED, assigned, held_in, without_history
 
 __all__ = ["GraphStep", "record_graph"]
 
@@ -200,7 +198,7 @@ def _finish(step, watch, found, arguments, inner, result):
     if not fixed_memory(watch, found, [*inner, *held], step.variables).isdisjoint(t._a.storage_id for t in held):
         raise Refused(SHARED)
     for v in step.variables:
-        v.results = [position(outs, t) for t in v.after]
+        v.find_among(outs)
     step.differentiable = [k for k, t in enumerate(outs) if t._requires_grad]
     roots = [outs[k] for k in step.differentiable]
     if len({t._a.storage_id for t in roots}) < len(roots):

@@ -21,13 +21,11 @@ from ..nn.modules.module import Module
 from .guards import guard_module, is_plain
 from .reach import PACKAGE, is_users_file, reach
 from .tree import flatten, unflatten
-from .variables import assigned, held_in, without_history
+from .variables import SHARED, assigned, held_in, without_history
 
 __all__ = ["Refused", "Unready", "NeedsGraph", "Recording", "Step", "record", "Watch", "flat_call", "guard_watched", "check_constant",
-           "check_externals", "check_strays", "fixed_memory", "position", "SHARED"]
+           "check_externals", "check_strays", "fixed_memory"]
 
-
-SHARED = "it assigns to a variable what it also gets in another way, or what has a graph and is read again (detach it)"
 
 # Results that may be the same object each time.
 _LASTING = (type, types.FunctionType, Module, type(_dtypes.float32), Size)
@@ -274,7 +272,7 @@ def _finish(recorder, watch, found, arguments, structure, simple, result, leaves
     for v in variables:
         for t in v.after:
             _spend(recorder, t)
-        v.results = [position(tensors, t) for t in v.after]
+        v.find_among(tensors)
     gradients = _gradients(watch, leaves, entry)
     kept = [p._grad for p in leaves.values() if p._grad is not None]
     kept += [t for o in watch.optimizers.values() for s in o.state.values() for t in s.values() if isinstance(t, Tensor)]
@@ -354,15 +352,6 @@ def _spend(recorder, value):
         for t in (value, value._base):
             if t is not None and t._node is not None:
                 t._node, t._output_nr = SpentNode(t._node.name()), 0
-
-
-def position(tensors, value):
-    """Where among the program's results a tensor is that a variable was given; it is added if need be."""
-    for k, t in enumerate(tensors):
-        if t is value:
-            return k
-    tensors.append(value)
-    return len(tensors) - 1
 
 
 def check_constant(value):

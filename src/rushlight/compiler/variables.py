@@ -10,7 +10,9 @@ from .. import _native
 from ..autograd.tensor import Tensor
 from .tree import flatten, unflatten
 
-__all__ = ["Variable", "assigned", "held_in", "without_history"]
+__all__ = ["Variable", "assigned", "held_in", "without_history", "SHARED"]
+
+SHARED = "it assigns to a variable what it also gets in another way, or what has a graph and is read again (detach it)"
 
 _PLACES = (_native.GUARD_ITEM, _native.GUARD_ELEMENT, _native.GUARD_CELL)
 
@@ -27,6 +29,15 @@ class Variable:
             self.expects, self.before = None, []
         self.leaves = flatten(after, self.after)
         self.results = []  # which results of the program it is given
+
+    def find_among(self, tensors):
+        """Notes where among the results of the program its tensors are; what is not there is added."""
+        self.results = []
+        for t in self.after:
+            k = next((k for k, other in enumerate(tensors) if other is t), len(tensors))
+            if k == len(tensors):
+                tensors.append(t)
+            self.results.append(k)
 
     def forget(self):
         """The tensors of the recorded call."""
